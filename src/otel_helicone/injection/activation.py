@@ -1,0 +1,84 @@
+"""Injection on and off, with the processors that ask for it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from os import register_at_fork
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from otel_helicone import active_processors
+from otel_helicone.injection.clients import HTTP_STACKS, install, uninstall_all
+from otel_helicone.log_once import log_failure_once
+from otel_helicone.settings import Settings
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import SpanProcessor
+
+__all__ = ["activate", "deactivate"]
+
+_lock = threading.Lock()
+_waiting_for_imports = False
+
+
+def _renew_lock_after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+register_at_fork(after_in_child=_renew_lock_after_fork)
+
+
+def activate(processor: SpanProcessor, settings: Settings) -> None:
+    """Note a processor as in use; turn injection on if it asks for it and it is not on yet.
+
+    HTTP stacks that are imported already are instrumented now, the others when they are imported.
+
+    Args:
+        processor: the processor; it is not kept alive.
+        settings: its settings.
+    """
+    with _lock:
+        active_processors.add(processor, settings)
+        if settings.inject:
+            for name in HTTP_STACKS:
+                if name in sys.modules:
+                    # Another thread may be in the middle of importing it: this waits for it.
+                    _install(importlib.import_module(name))
+            _wait_for_imports()
+
+
+def deactivate(processor: SpanProcessor) -> None:
+    """Note a processor as shut down; turn injection off if no other asks for it."""
+    with _lock:
+        active_processors.remove(processor)
+        if not active_processors.injecting():
+            uninstall_all()
+
+
+def _wait_for_imports() -> None:
+    global _waiting_for_imports
+    if not _waiting_for_imports:
+        _waiting_for_imports = True
+        # wrapt comes with opentelemetry-instrumentation; its import hooks can't be taken back, so
+        # one for each stack is registered for the life of the process.
+        from wrapt import register_post_import_hook
+
+        for name in HTTP_STACKS:
+            if name not in sys.modules:
+                register_post_import_hook(_on_import, name)
+
+
+def _on_import(module: ModuleType) -> None:
+    # No lock: this runs inside an import, maybe one that activate() itself waits for.
+    if active_processors.injecting():
+        _install(module)
+
+
+def _install(module: ModuleType) -> None:
+    try:
+        install(module)
+    except Exception:
+        log_failure_once(f"instrumenting {module.__name__}")

@@ -1,0 +1,128 @@
+"""The HTTP clients whose requests get session headers: ``httpx2`` and ``httpx``, sync and async.
+
+Two methods of their client classes are replaced while injection is on. Both are private, because
+nothing public sees each hop of a redirect for clients that exist already: ``send`` sees the first
+one only, event hooks belong to one client, and a transport's view is below the HTTP spans of
+OpenTelemetry's instrumentation. ``_send_single_request`` runs once for each attempt and each hop,
+after the application's event hooks and above all transports, in the context of the caller;
+``_build_redirect_request`` makes the request of the next hop, where the clients themselves take
+``Authorization`` off. The tests hold both over the oldest and the newest supported versions.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from types import ModuleType
+from typing import Any, Final, TypeAlias, TypeVar
+
+from otel_helicone.injection.answers import note_answer
+from otel_helicone.injection.headers import add_session_headers, take_off_helicone_headers
+from otel_helicone.injection.http_types import Request, Response
+from otel_helicone.log_once import warn_once
+
+__all__ = ["HTTP_STACKS", "install", "uninstall_all"]
+
+HTTP_STACKS: Final = ("httpx2", "httpx")
+"""The modules whose ``Client`` and ``AsyncClient`` are instrumented."""
+
+_CLIENTS: Final = ("Client", "AsyncClient")
+_SEND: Final = "_send_single_request"
+_REDIRECT: Final = "_build_redirect_request"
+
+_ResponseT = TypeVar("_ResponseT", bound=Response)
+_Replacement: TypeAlias = Callable[..., Any]
+
+# Each replaced method: the class, its name, what stands there now, and the class's own method
+# that stood there before, None where it was inherited.
+_replaced: Final[dict[tuple[type, str], tuple[_Replacement, _Replacement | None]]] = {}
+
+
+def install(module: ModuleType) -> None:
+    """Make the clients of an HTTP stack add session headers; once, however often it is called.
+
+    Args:
+        module: ``httpx2`` or ``httpx``; after ``httpx2.alias_httpx()`` both are one module.
+    """
+    for client_name in _CLIENTS:
+        client = getattr(module, client_name, None)
+        if not isinstance(client, type):
+            continue
+        if not (callable(getattr(client, _SEND, None)) and hasattr(client, _REDIRECT)):
+            warn_once(
+                f"unknown-client:{module.__name__}",
+                "This version of %s is not known to otel-helicone: no session headers are added "
+                "to its requests. Use session_headers() at the call, or another version.",
+                module.__name__,
+            )
+            continue
+        _replace(client, _SEND, _sending)
+        _replace(client, _REDIRECT, _redirecting)
+
+
+def uninstall_all() -> None:
+    """Leave the client classes as they were found.
+
+    A method that somebody else has wrapped since can't be taken out from below; it stays, and does
+    nothing as long as no processor is in use.
+    """
+    for (client, name), (replacement, original) in list(_replaced.items()):
+        if client.__dict__.get(name) is not replacement:
+            continue
+        if original is None:
+            delattr(client, name)
+        else:
+            setattr(client, name, original)
+        del _replaced[client, name]
+
+
+def _replace(client: type, name: str, wrap: Callable[[_Replacement], _Replacement]) -> None:
+    if (client, name) in _replaced:
+        return
+    replacement = wrap(getattr(client, name))
+    _replaced[client, name] = (replacement, client.__dict__.get(name))
+    setattr(client, name, replacement)
+
+
+def _sending(send: _Replacement) -> _Replacement:
+    if inspect.iscoroutinefunction(send):
+        return _sending_async(send)
+
+    @functools.wraps(send)
+    def _send_single_request(
+        self: object, request: Request, *args: object, **kwargs: object
+    ) -> Response:
+        span = add_session_headers(request)
+        response: Response = send(self, request, *args, **kwargs)
+        if span is not None:
+            note_answer(response, span)
+        return response
+
+    return _send_single_request
+
+
+def _sending_async(send: Callable[..., Awaitable[_ResponseT]]) -> _Replacement:
+    @functools.wraps(send)
+    async def _send_single_request(
+        self: object, request: Request, *args: object, **kwargs: object
+    ) -> _ResponseT:
+        span = add_session_headers(request)
+        response = await send(self, request, *args, **kwargs)
+        if span is not None:
+            note_answer(response, span)
+        return response
+
+    return _send_single_request
+
+
+def _redirecting(build: Callable[..., Request]) -> _Replacement:
+    @functools.wraps(build)
+    def _build_redirect_request(
+        self: object, request: Request, *args: object, **kwargs: object
+    ) -> Request:
+        redirected = build(self, request, *args, **kwargs)
+        take_off_helicone_headers(redirected, request)
+        return redirected
+
+    return _build_redirect_request

@@ -1,0 +1,148 @@
+"""Session headers on one request: added for Helicone, taken off for everybody else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from opentelemetry import trace
+from opentelemetry.trace import Span
+
+from otel_helicone import active_processors
+from otel_helicone.injection.hosts import is_loopback
+from otel_helicone.injection.http_types import Headers, Request, Url
+from otel_helicone.log_once import log_failure_once, warn_once
+from otel_helicone.session_context.current import resolve
+
+__all__ = ["add_session_headers", "take_off_helicone_headers"]
+
+_DEFAULT_PORTS: Final = {"https": 443, "http": 80, "wss": 443, "ws": 80}
+_PREFIX: Final = b"helicone-"
+# The shapes of Helicone's API keys; a key of another shape is refused by the gateway, silently.
+_API_KEY: Final = re.compile(
+    rb"[sp]k-(helicone-)?([a-z]{2,6}-)?[a-z0-9]{7}(-[a-z0-9]{7}){3}(-[0-9a-f-]{36})?"
+)
+
+# Where a request keeps what was added to it, so that sending the same object again, in another
+# session, starts from the caller's own headers. A dict beside it would cost ten times as much.
+_ADDED: Final = "_otel_helicone_added"
+
+# Authorization values that were found well-formed, so that each key is parsed once.
+_MOST_KEYS: Final = 100
+_well_formed: Final[set[bytes]] = set()
+
+
+def add_session_headers(request: Request) -> Span | None:
+    """Put the current session context on a request that goes to Helicone.
+
+    Args:
+        request: the request of one attempt, or of one hop of a redirect. Headers that are there
+            already, in any letter case, stay as they are.
+
+    Returns:
+        The current span, to note Helicone's answer on; None if the request doesn't go to Helicone.
+    """
+    try:
+        url = request.url
+        if not _is_gateway(url):
+            return None
+        if hasattr(request, _ADDED):
+            _take_off_added(request)
+        headers = request.headers
+        present = {name.lower(): value for name, value in headers.raw}
+        _warn_if_unrecorded(url.host, present)
+        span = trace.get_current_span()
+        settings = active_processors.settings_in_use()
+        context = resolve(span.get_span_context(), settings, fix=True)
+        if context is not None:
+            wanted = context.headers()
+        else:
+            wanted = {f"Helicone-Property-{k}": v for k, v in settings.properties.items()}
+        added = []
+        for name, value in wanted.items():
+            lower = name.lower().encode("ascii")
+            if lower not in present:
+                headers[name] = value
+                added.append((lower, value.encode("ascii")))
+        setattr(request, _ADDED, added)
+        return span
+    except Exception:
+        log_failure_once("adding session headers to a request")
+        return None
+
+
+def take_off_helicone_headers(request: Request, previous: Request) -> None:
+    """Take every ``Helicone-*`` header off a redirect that leaves Helicone, the caller's included.
+
+    HTTP clients take ``Authorization`` off when a redirect leads to another origin; this does the
+    same for the headers that hold Helicone's key and what the sessions are about.
+
+    Args:
+        request: the request that follows the redirect; its headers are its own.
+        previous: the request that was redirected.
+    """
+    try:
+        url, before = request.url, previous.url
+        if _is_gateway(url) or (url.host, _port(url)) == (before.host, _port(before)):
+            return
+        raw = request.headers.raw
+        kept = [item for item in raw if not item[0].lower().startswith(_PREFIX)]
+        if len(kept) < len(raw):
+            _replace_headers(request, kept)
+    except Exception:
+        log_failure_once("taking Helicone's headers off a redirect")
+
+
+def _port(url: Url) -> int | None:
+    return url.port or _DEFAULT_PORTS.get(url.scheme)
+
+
+def _is_gateway(url: Url) -> bool:
+    return active_processors.is_gateway(url.host, _port(url))
+
+
+def _take_off_added(request: Request) -> None:
+    added = getattr(request, _ADDED)
+    kept = [item for item in request.headers.raw if (item[0].lower(), item[1]) not in added]
+    _replace_headers(request, kept)
+
+
+def _replace_headers(request: Request, kept: Sequence[tuple[bytes, bytes]]) -> None:
+    make: type[Headers] = type(request.headers)
+    request.headers = make(kept)  # type: ignore[call-arg]  # both stacks take a list of pairs
+
+
+def _warn_if_unrecorded(host: str, present: Mapping[bytes, bytes]) -> None:
+    """Warn where Helicone would answer as usual but record nothing.
+
+    Recorded from the real gateway: with a ``Helicone-Auth`` that is missing, malformed or without
+    ``Bearer`` the call works, the answer says ``helicone-status: success``, and no row is stored.
+    A well-formed Helicone key in ``Authorization`` is taken as well. A gateway on this machine is
+    left alone: the local Helicone needs no key.
+    """
+    given = present.get(b"helicone-auth")
+    if _is_well_formed(given) or _is_well_formed(present.get(b"authorization")):
+        return
+    if is_loopback(host):
+        return
+    problem = "a malformed Helicone-Auth header" if given else "no Helicone-Auth header"
+    warn_once(
+        f"unrecorded:{host}",
+        "A call to %s has %s: it works, but Helicone records nothing of it. "
+        "Set the header to 'Bearer <your Helicone API key>', in the client's default_headers.",
+        host,
+        problem,
+    )
+
+
+def _is_well_formed(authorization: bytes | None) -> bool:
+    if authorization is None:
+        return False
+    if authorization in _well_formed:
+        return True
+    if not authorization.startswith(b"Bearer ") or not _API_KEY.fullmatch(authorization[7:]):
+        return False
+    if len(_well_formed) < _MOST_KEYS:
+        _well_formed.add(authorization)
+    return True

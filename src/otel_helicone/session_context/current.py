@@ -1,0 +1,252 @@
+"""The session context of this moment: everything known, resolved into one value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from opentelemetry import trace
+from opentelemetry.trace import SpanContext
+
+from otel_helicone import active_processors
+from otel_helicone.attribute_names import (
+    HELICONE_SESSION_ID,
+    HELICONE_SESSION_NAME,
+)
+from otel_helicone.log_once import log_failure_once, warn_once
+from otel_helicone.session_context import blocks
+from otel_helicone.session_context.ancestry import (
+    SpanNode,
+    chain_of,
+    node_of,
+    session_id_of_trace,
+    settings_of,
+    stamped_on,
+)
+from otel_helicone.session_context.blocks import Block, block_in
+from otel_helicone.session_context.escaping import (
+    MAX_PROPERTY_VALUE_LENGTH,
+    escape_session_id,
+    escape_value,
+)
+from otel_helicone.session_context.stamping import fix_and_restamp, restamp
+from otel_helicone.session_context.texts import (
+    base_of,
+    block_of,
+    path_of,
+    said_by,
+    session_name_of,
+)
+from otel_helicone.settings import Settings
+
+__all__ = [
+    "SessionContext",
+    "current_session",
+    "resolve",
+    "session_headers",
+]
+
+_NO_PROPERTIES: Final[Mapping[str, str]] = MappingProxyType({})
+# All properties together; the proxies on the way commonly hold 8 KiB of headers.
+_MAX_PROPERTIES_LENGTH: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class SessionContext:
+    """Which session a request belongs to, and where in its tree.
+
+    The texts are as they are sent: ASCII, percent-encoded where they have to be, bounded.
+
+    Attributes:
+        id: the session's id.
+        path: the place in the tree: ``/`` followed by segments.
+        name: the session's name; None where no span is known to take it from.
+        user_id: the user, or None.
+        properties: custom properties, names in lower case.
+    """
+
+    id: str
+    path: str
+    name: str | None = None
+    user_id: str | None = None
+    properties: Mapping[str, str] = field(default_factory=lambda: _NO_PROPERTIES, hash=False)
+    _span: SpanNode | None = field(default=None, repr=False, compare=False)
+
+    def headers(self) -> dict[str, str]:
+        """Give the request headers that carry this session context to Helicone.
+
+        From then on the names used in them are fixed: a span above that is renamed later keeps
+        its text in this trace's paths.
+
+        Returns:
+            A new dict: ``Helicone-Session-Id``, ``-Path`` and ``-Name``, ``Helicone-User-Id`` and
+            ``Helicone-Property-*``, those that there are.
+        """
+        if self._span is not None:
+            fix_and_restamp(self._span)
+        return dict(self._headers())
+
+    def _headers(self) -> Iterator[tuple[str, str]]:
+        yield "Helicone-Session-Id", self.id
+        yield "Helicone-Session-Path", self.path
+        if self.name is not None:
+            yield "Helicone-Session-Name", self.name
+        if self.user_id is not None:
+            yield "Helicone-User-Id", self.user_id
+        for name, value in self.properties.items():
+            yield f"Helicone-Property-{name}", value
+
+
+def current_session() -> SessionContext | None:
+    """Give the session context of this moment, from the current span and ``session(...)`` blocks.
+
+    Returns:
+        The session context, or None outside of every span and every block.
+    """
+    try:
+        return resolve(trace.get_current_span().get_span_context(), active_processors.settings_in_use())
+    except Exception:
+        log_failure_once("looking for the current session")
+        return None
+
+
+def session_headers() -> dict[str, str]:
+    """Give the Helicone headers of this moment, for clients that can't be instrumented.
+
+    Example::
+
+        client.chat.completions.create(..., extra_headers=session_headers())
+
+    Returns:
+        A new dict, empty outside of every span and every block.
+    """
+    context = current_session()
+    return {} if context is None else context.headers()
+
+
+def resolve(
+    span_context: SpanContext, defaults: Settings, *, fix: bool = False
+) -> SessionContext | None:
+    """Resolve the session context of a span, by the rules of the session context.
+
+    Args:
+        span_context: the span that is current; an invalid one where there is none.
+        defaults: the settings for spans that no processor has seen, such as unsampled ones.
+        fix: whether a request is to carry the result, so that its texts have to stay.
+
+    Returns:
+        The session context; None where neither a span nor a block is there.
+    """
+    block = block_in(None) if blocks.in_use else None
+    node = node_of(span_context) if span_context.is_valid else None
+    if node is not None:
+        if fix:
+            fix_and_restamp(node)
+        return _of_span(node, block)
+    if block is not None:
+        path = "/" if block.base is None else block.base.path.text
+        properties = _merged(defaults.properties, block.properties)
+        return SessionContext(block.id, path, block.name, block.user_id, properties)
+    if span_context.is_valid:
+        # Unsampled, remote, or of a provider without the processor: neither its name nor its
+        # parents are known, but the trace id is.
+        session_id = session_id_of_trace(span_context.trace_id, defaults.session_id_format)
+        return SessionContext(session_id, "/", properties=_merged(defaults.properties))
+    return None
+
+
+def _of_span(node: SpanNode, around: Block | None) -> SessionContext:
+    chain = chain_of(node)
+    root = chain[-1]
+    settings = settings_of(root)
+    said = _said_along(chain, settings)
+    # A block that the span itself started in counts where its context did not come along.
+    block = around or block_of(node)
+    if block is None:
+        session_id = said.session_id or session_id_of_trace(
+            node.context.trace_id, settings.session_id_format
+        )
+        _correct_stamps(node, root, session_id)
+        return SessionContext(
+            session_id,
+            path_of(node).text,
+            session_name_of(root, said.session_name),
+            said.user_id,
+            _merged(settings.properties, said.properties),
+            node,
+        )
+    if block.base is None or block.base is base_of(node):
+        path = path_of(node).text
+    else:
+        # The block was entered inside the span: nothing of the span is in it.
+        path = block.base.path.text
+    return SessionContext(
+        block.id,
+        path,
+        block.name or session_name_of(root, said.session_name),
+        block.user_id or said.user_id,
+        _merged(settings.properties, said.properties, block.properties),
+        node,
+    )
+
+
+def _correct_stamps(node: SpanNode, root: SpanNode, session_id: str) -> None:
+    """Write the stamps anew where an id was set, since, on a span between this one and the root."""
+    stamped = stamped_on(node)
+    if stamped is not None and stamped[0] not in (None, session_id):
+        restamp(root)
+
+
+@dataclass(slots=True)
+class _Said:
+    """What the attributes of a span and its ancestors say, the nearest of each kind."""
+
+    session_id: str | None = None
+    session_name: str | None = None
+    user_id: str | None = None
+    properties: dict[str, str] = field(default_factory=dict)
+
+
+def _said_along(chain: list[SpanNode], settings: Settings) -> _Said:
+    said = _Said()
+    listed: str | None = None
+    for node in chain:
+        attributes = said_by(node, settings)
+        if not attributes:
+            continue
+        if said.session_id is None:
+            said.session_id = escape_session_id(attributes.get(HELICONE_SESSION_ID))
+        if said.session_name is None:
+            said.session_name = escape_value(attributes.get(HELICONE_SESSION_NAME))
+        for attribute in settings.session_id_attributes:
+            listed = listed or escape_session_id(attributes.get(attribute))
+        for attribute in settings.user_id_attributes:
+            said.user_id = said.user_id or escape_value(attributes.get(attribute))
+        for attribute, name in settings.property_attributes.items():
+            value = escape_value(attributes.get(attribute), MAX_PROPERTY_VALUE_LENGTH)
+            if value is not None:
+                said.properties.setdefault(name, value)
+    said.session_id = said.session_id or listed
+    return said
+
+
+def _merged(*layers: Mapping[str, str]) -> Mapping[str, str]:
+    """Merge properties, later layers first in rank, within what a request can carry."""
+    filled = [layer for layer in layers if layer]
+    if not filled:
+        return _NO_PROPERTIES
+    merged = {name: value for layer in filled for name, value in layer.items()}
+    length = sum(len(name) + len(value) for name, value in merged.items())
+    while length > _MAX_PROPERTIES_LENGTH:
+        name, value = merged.popitem()
+        length -= len(name) + len(value)
+        warn_once(
+            "properties-too-long",
+            "The custom properties of a session are longer than %d characters together; "
+            "those past that are left out, the first of them here: %s",
+            _MAX_PROPERTIES_LENGTH,
+            name,
+        )
+    return MappingProxyType(merged)

@@ -1,0 +1,121 @@
+"""The rule that turns a span into a segment of the path, or into none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind
+
+from otel_helicone.attribute_names import (
+    ASGI_EVENT_TYPE,
+    GEN_AI_OPERATION_NAME,
+    GEN_AI_PROVIDER_NAME,
+    GEN_AI_REQUEST_MODEL,
+    GEN_AI_SYSTEM,
+    LANGFUSE_OBSERVATION_TYPE,
+    LLM_REQUEST_TYPE,
+    OPENINFERENCE_SPAN_KIND,
+    TRACELOOP_SPAN_KIND,
+)
+from otel_helicone.log_once import log_failure_once
+from otel_helicone.session_context.escaping import escape_segment
+
+__all__ = ["SegmentRule", "default_segment", "segment_of"]
+
+_INTERNAL: Final = SpanKind.INTERNAL
+_SERVER: Final = SpanKind.SERVER
+_CONSUMER: Final = SpanKind.CONSUMER
+
+SegmentRule: TypeAlias = Callable[[ReadableSpan], str | None]
+"""Gives a span's segment, not yet escaped, or None for a span that adds none."""
+
+# What makes an INTERNAL span more than a step of the application. Looked up as a set, because
+# asking a span's attributes for a key that is missing costs as much as reading all keys.
+_TELLING: Final = frozenset(
+    {
+        ASGI_EVENT_TYPE,
+        GEN_AI_OPERATION_NAME,
+        GEN_AI_REQUEST_MODEL,
+        LANGFUSE_OBSERVATION_TYPE,
+        LLM_REQUEST_TYPE,
+        OPENINFERENCE_SPAN_KIND,
+        TRACELOOP_SPAN_KIND,
+    }
+)
+# Values, in lower case, that name the call to a model itself.
+_CALL_OPERATIONS: Final = frozenset(
+    {"chat", "completion", "text_completion", "generate_content", "embeddings", "response"}
+)
+_CALL_KINDS: Final = frozenset({"llm", "embedding", "generation"})
+
+
+def default_segment(span: ReadableSpan) -> str | None:
+    """Give a span's segment by the rule that holds where an application sets no other.
+
+    A span adds its name to the path, save for spans that are the request themselves (LLM and
+    embedding calls, told by their operation, kind of span or dialect) and spans that only carry
+    it: HTTP, database, RPC and messaging clients, which all have the span kind CLIENT or PRODUCER,
+    and the send and receive spans of ASGI. Agents, tools, retrievals and workflows are steps and
+    add a segment, whatever their span kind.
+
+    Args:
+        span: the span; while it is open, its attributes are those known so far. Recorded spans of
+            fifteen instrumentations show what each of them sets before the request is sent.
+
+    Returns:
+        The span's name, not yet escaped, or None.
+    """
+    kind = span.kind
+    if kind is _SERVER or kind is _CONSUMER:
+        return span.name
+    attributes = span.attributes
+    telling = _TELLING.intersection(attributes) if attributes else None
+    if attributes and telling:
+        is_step = _is_step(attributes, telling, kind)
+    else:
+        is_step = kind is _INTERNAL
+    return span.name if is_step else None
+
+
+def _is_step(attributes: Mapping[str, object], telling: frozenset[str], kind: SpanKind) -> bool:
+    if ASGI_EVENT_TYPE in telling:
+        return False
+    if GEN_AI_OPERATION_NAME in telling:
+        return _lower(attributes[GEN_AI_OPERATION_NAME]) not in _CALL_OPERATIONS
+    if OPENINFERENCE_SPAN_KIND in telling:
+        return _lower(attributes[OPENINFERENCE_SPAN_KIND]) not in _CALL_KINDS
+    if LANGFUSE_OBSERVATION_TYPE in telling:
+        return _lower(attributes[LANGFUSE_OBSERVATION_TYPE]) not in _CALL_KINDS
+    if LLM_REQUEST_TYPE in telling:
+        return False
+    if TRACELOOP_SPAN_KIND in telling:
+        return True
+    # The OTel GenAI of before operation names, and logfire's spans for openai-agents: a model
+    # together with its provider. A model alone is also noted on an application's own spans.
+    if GEN_AI_SYSTEM in attributes or GEN_AI_PROVIDER_NAME in attributes:
+        return False
+    return kind is _INTERNAL
+
+
+def _lower(value: object) -> str:
+    return str(value).lower()
+
+
+def segment_of(span: ReadableSpan, rule: SegmentRule) -> str | None:
+    """Give a span's escaped segment by a rule; what the rule raises is logged once.
+
+    Args:
+        span: the span, open or ended.
+        rule: the application's rule, or :func:`default_segment`.
+
+    Returns:
+        The escaped segment, or None for a span that adds none.
+    """
+    try:
+        segment = rule(span)
+    except Exception:
+        log_failure_once("asking the segment rule about a span")
+        segment = default_segment(span)
+    return None if segment is None else escape_segment(segment)
