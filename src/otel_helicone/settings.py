@@ -68,6 +68,9 @@ class Settings:
 
 DEFAULT_SETTINGS: Final = Settings()
 
+_NO_HOSTS: Final[tuple[GatewayHost, ...]] = ()
+_DEFAULT_RULE: Final[SegmentRule] = default_segment
+
 
 def make_settings(
     *,
@@ -94,7 +97,7 @@ def make_settings(
     read = _Reader(os.environ if environ is None else environ)
     return Settings(
         gateway_hosts=HELICONE_HOSTS
-        + read("gateway_hosts", "HELICONE_GATEWAY_HOSTS", gateway_hosts, _words, _hosts, ()),
+        + read("gateway_hosts", "HELICONE_GATEWAY_HOSTS", gateway_hosts, _words, _hosts, _NO_HOSTS),
         inject=read("inject", "HELICONE_INJECT", inject, _truth, _bool, True),
         session_id_format=read(
             "session_id_format",
@@ -136,7 +139,7 @@ def make_settings(
             _attribute_properties,
             _NO_PROPERTIES,
         ),
-        segment=read("segment", "HELICONE_SEGMENT", segment, _imported, _rule, default_segment),
+        segment=read("segment", "HELICONE_SEGMENT", segment, _imported, _rule, _DEFAULT_RULE),
         stamp=read("stamp", "HELICONE_STAMP", stamp, _truth, _bool, True),
     )
 
@@ -268,7 +271,9 @@ def _static_properties(value: object) -> Mapping[str, str]:
     for name, text in value.items():
         safe = escape_value(text, MAX_PROPERTY_VALUE_LENGTH) if isinstance(text, str) else None
         if safe is None:
-            raise _Wrong(f"the value of {name!r} has to be a str that is not empty; {text!r} is not")
+            raise _Wrong(
+                f"the value of {name!r} has to be a str that is not empty; {text!r} is not"
+            )
         properties[_property_name(name)] = safe
     return MappingProxyType(properties)
 

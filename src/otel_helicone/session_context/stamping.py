@@ -210,18 +210,25 @@ def _is_stale(node: SpanNode, texts: SpanTexts | None) -> bool:
 
 
 def _derived_texts(node: SpanNode, settings: Settings) -> SpanTexts:
-    """Give a node's texts; derive them first where no processor stamped the span."""
+    """Give a node's texts; derive them first, and those above it, where nobody has asked yet."""
+    missing: list[SpanNode] = []
+    link: SpanNode | None = node
     above: SpanTexts | None = None
-    parent: SpanNode | None = None
-    for link in reversed(chain_of(node)):
+    while link is not None:
         texts = link.texts
-        if texts is None or texts.path is None or texts.said is None:
-            if texts is None:
-                texts = link.texts = SpanTexts()
-            texts.name, texts.segment = name_and_segment(link, settings)
-            _derive(link, texts, parent, above, said_by(link, settings), settings)
-        above = texts
-        parent = link
+        if texts is not None and texts.path is not None and texts.said is not None:
+            above = texts
+            break
+        missing.append(link)
+        link = parent_of(link)
+    parent = link
+    for link in reversed(missing):
+        texts = link.texts
+        if texts is None:
+            texts = link.texts = SpanTexts()
+        texts.name, texts.segment = name_and_segment(link, settings)
+        _derive(link, texts, parent, above, said_by(link, settings), settings)
+        above, parent = texts, link
     assert above is not None
     return above
 
