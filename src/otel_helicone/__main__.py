@@ -1,0 +1,9 @@
+"""``python -m otel_helicone``, the same as the command ``otel-helicone``."""
+
+import sys
+
+from otel_helicone.cli import main
+
+__all__: list[str] = []
+
+sys.exit(main())

@@ -1,0 +1,63 @@
+"""The local Helicone as one ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from otel_helicone.local.gateway import Gateway
+
+__all__ = ["DEFAULT_MAX_BODY_BYTES", "create_app"]
+
+DEFAULT_MAX_BODY_BYTES: Final = 32 * 1024 * 1024
+"""How long a request's body may be."""
+
+_ABOUT: Final = (
+    "This is a local Helicone: send LLM calls to /v1/, and look at them with"
+    " `otel-helicone sessions`.\n"
+)
+
+
+def create_app(gateway: Gateway) -> Starlette:
+    """Put the application together.
+
+    Args:
+        gateway: what answers below ``/v1/``; its upstream is let go of when the application
+            shuts down.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        await gateway.aclose()
+
+    app = Starlette(
+        routes=[
+            Route("/", _about, methods=["GET"]),
+            Route("/healthz", _health, methods=["GET"]),
+            Route("/v1/{path:path}", gateway),
+        ],
+        exception_handlers={404: _not_found},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _about(_request: Request) -> Response:
+    return PlainTextResponse(_ABOUT)
+
+
+async def _health(_request: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+async def _not_found(request: Request, _error: Exception) -> Response:
+    text = f"There is nothing at {request.url.path!r}; LLM calls go to paths below /v1/.\n"
+    return PlainTextResponse(text, status_code=404)

@@ -1,0 +1,118 @@
+"""What the local Helicone keeps: one record for each request, and sessions summed from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+__all__ = [
+    "STATUS_CALLER_LEFT",
+    "STATUS_UPSTREAM_BROKE",
+    "RequestRecord",
+    "SessionRecord",
+]
+
+STATUS_CALLER_LEFT: Final = -3
+"""Stored, as Helicone does, for a caller that left before it had the whole answer."""
+
+STATUS_UPSTREAM_BROKE: Final = -2
+"""Stored for an upstream that broke off in the middle of an answer.
+
+Helicone's worker stores nothing then, or this status half an hour later. The local one stores it
+at once: a request that vanishes is the last thing a developer wants to look for.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """One request that went through the gateway.
+
+    Attributes:
+        request_id: the UUID that the answer's ``helicone-id`` header gave, in lower case.
+        session_id: ``Helicone-Session-Id`` as sent, or None: then the request is in no session.
+        session_path: ``Helicone-Session-Path`` as sent, or None.
+        session_name: ``Helicone-Session-Name`` as sent, or None.
+        user_id: ``Helicone-User-Id``, else the request body's ``user``, or None.
+        properties: ``Helicone-Property-*`` by the lower-case rest of their names.
+        provider: whose API was called, ``OPENAI``.
+        model: from ``Helicone-Model-Override``, the response or the request, or None.
+        method: the HTTP method.
+        target_path: the path that was asked for, without its query, which may hold keys.
+        status: the HTTP status, or one of the negative ones of this module.
+        prompt_tokens: tokens in, 0 where the answer does not tell.
+        completion_tokens: tokens out, 0 where the answer does not tell.
+        total_tokens: the answer's own total, else the sum.
+        started_at: when the request came in, in UTC.
+        latency_ms: milliseconds until the last byte of the answer.
+        time_to_first_token_ms: milliseconds until the first bytes of a streamed answer; None for
+            answers that were not streamed.
+        request_body: the text of the request's body, shortened where it is long.
+        response_body: the text of the answer's body, shortened where it is long; for a streamed
+            answer a JSON object with the assembled text.
+        helicone_headers: the ``Helicone-*`` headers as sent, without those that hold secrets.
+    """
+
+    request_id: str
+    session_id: str | None
+    session_path: str | None
+    session_name: str | None
+    user_id: str | None
+    properties: Mapping[str, str]
+    provider: str
+    model: str | None
+    method: str
+    target_path: str
+    status: int
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    started_at: datetime
+    latency_ms: int
+    time_to_first_token_ms: int | None
+    request_body: str
+    response_body: str
+    helicone_headers: tuple[tuple[str, str], ...] = field(default=())
+
+    @property
+    def ended_at(self) -> datetime:
+        """When the last byte of the answer was passed on, in UTC."""
+        return self.started_at + timedelta(milliseconds=self.latency_ms)
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the status is anything but a success or a redirect."""
+        return not 200 <= self.status < 400
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """The sum of the requests that share a session id *and* a session name, as Helicone groups.
+
+    Attributes:
+        session_id: the id that the requests share.
+        session_name: the name that they share; empty where they have none.
+        requests: how many there are.
+        errors: how many of them failed.
+        prompt_tokens: tokens in, of all of them.
+        completion_tokens: tokens out, of all of them.
+        total_tokens: tokens of all of them.
+        started_at: when the first one came in, in UTC.
+        ended_at: when the last one was answered, in UTC.
+    """
+
+    session_id: str
+    session_name: str
+    requests: int
+    errors: int
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    started_at: datetime
+    ended_at: datetime
+
+    @property
+    def duration(self) -> timedelta:
+        """From the start of the first request to the end of the last."""
+        return self.ended_at - self.started_at

@@ -1,0 +1,120 @@
+"""The store's tables, and how a file of an older version becomes one of this version."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+__all__ = ["SCHEMA_VERSION", "StoreError", "connect"]
+
+_MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
+    (
+        """
+        CREATE TABLE request (
+            row INTEGER PRIMARY KEY,
+            request_id TEXT NOT NULL,
+            session_id TEXT,
+            session_path TEXT,
+            session_name TEXT,
+            user_id TEXT,
+            properties TEXT NOT NULL,
+            provider TEXT NOT NULL,
+            model TEXT,
+            method TEXT NOT NULL,
+            target_path TEXT NOT NULL,
+            status INTEGER NOT NULL,
+            prompt_tokens INTEGER NOT NULL,
+            completion_tokens INTEGER NOT NULL,
+            total_tokens INTEGER NOT NULL,
+            started_at INTEGER NOT NULL, -- microseconds since 1970 in UTC
+            latency_ms INTEGER NOT NULL,
+            time_to_first_token_ms INTEGER,
+            request_body TEXT NOT NULL,
+            response_body TEXT NOT NULL,
+            helicone_headers TEXT NOT NULL
+        )
+        """,
+        "CREATE INDEX request_by_session ON request (session_id, session_name, started_at)",
+        "CREATE INDEX request_by_id ON request (request_id)",
+        "CREATE INDEX request_by_start ON request (started_at)",
+    ),
+)
+"""One entry for each version: entry 0 makes version 1 of an empty file. Never change one."""
+
+SCHEMA_VERSION: Final = len(_MIGRATIONS)
+
+
+class StoreError(Exception):
+    """A store cannot be used; the text says which and why, for the person at the terminal."""
+
+
+def connect(path: Path, *, create: bool) -> sqlite3.Connection:
+    """Open a store and bring it up to this version.
+
+    Args:
+        path: the file.
+        create: whether to make the file, and the folders above it, where it is missing. The file
+            is for its owner's eyes only: it holds prompts and answers.
+
+    Returns:
+        A connection in autocommit mode.
+
+    Raises:
+        StoreError: where the file is missing, is no store or is of a later version.
+    """
+    try:
+        if create:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        elif not path.is_file():
+            raise StoreError(f"There is no store at {path}.")
+        connection = sqlite3.connect(path, timeout=5.0, isolation_level=None)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"The store {path} cannot be opened: {error}") from error
+    try:
+        _prepare(connection, path)
+    except sqlite3.Error as error:
+        connection.close()
+        raise StoreError(f"{path} cannot be used as a store: {error}") from error
+    except StoreError:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    if _version(connection) != SCHEMA_VERSION:
+        _migrate(connection, path)
+    # Readers and the writer do not wait for each other; a power cut costs the last records at most.
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Read again under the lock: another process may have been faster.
+        version = _version(connection)
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"The store {path} was written by a later otel-helicone (version {version} of its"
+                f" tables; this one knows {SCHEMA_VERSION}): upgrade, or use another --store."
+            )
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if version == 0 and tables:
+            raise StoreError(f"{path} is a database of something else, not a store.")
+        for statements in _MIGRATIONS[version:]:
+            for statement in statements:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise

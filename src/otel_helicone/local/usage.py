@@ -1,0 +1,94 @@
+"""Tokens, models and texts out of JSON that OpenAI-compatible APIs answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["Usage", "member", "model_in", "parse_json", "usage_in"]
+
+# What a JSON number can hold exactly; more is nobody's token count, and SQLite's limit is near.
+_MOST_TOKENS: Final = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts of one answer.
+
+    Attributes:
+        prompt_tokens: tokens in, cached ones included.
+        completion_tokens: tokens out, reasoning included.
+        total_tokens: the answer's own total, else the sum.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+
+
+def parse_json(text: str | bytes) -> object:
+    """Parse JSON; give None for what is not JSON, or is nested beyond reason."""
+    try:
+        parsed: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return parsed
+
+
+def member(value: object, *path: str | int) -> object:
+    """Follow keys and list positions into parsed JSON; None where one is missing.
+
+    Args:
+        value: parsed JSON.
+        path: object keys as str, list positions as int.
+    """
+    for step in path:
+        if isinstance(step, str) and isinstance(value, Mapping):
+            value = value.get(step)
+        elif isinstance(step, int) and isinstance(value, list) and -len(value) <= step < len(value):
+            value = value[step]
+        else:
+            return None
+    return value
+
+
+def usage_in(body: object) -> Usage | None:
+    """Read the usage of an answer or of a chunk of a stream.
+
+    Takes the shapes that Helicone takes: ``prompt_tokens`` and ``completion_tokens``, or
+    ``input_tokens`` and ``output_tokens``, as numbers or as digits, below ``usage``.
+
+    Args:
+        body: parsed JSON.
+
+    Returns:
+        The counts, or None where the body has no usage.
+    """
+    usage = member(body, "usage")
+    if not isinstance(usage, Mapping):
+        return None
+    prompt = _count(usage, "prompt_tokens", "input_tokens")
+    completion = _count(usage, "completion_tokens", "output_tokens")
+    return Usage(prompt, completion, _count(usage, "total_tokens") or prompt + completion)
+
+
+def _count(usage: Mapping[str, object], *names: str) -> int:
+    for name in names:
+        value = usage.get(name)
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 17:
+            value = int(value)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS:
+            return value
+    return 0
+
+
+def model_in(body: object) -> str | None:
+    """Read the model that a request names or that an answer came from.
+
+    Args:
+        body: parsed JSON of a request, of an answer or of a chunk of a stream.
+    """
+    model = member(body, "model")
+    return model if isinstance(model, str) and model.strip() else None
