@@ -104,7 +104,9 @@ class Recorder:
 
     def __call__(self, request: Any) -> Any:
         # The request's headers as they were when it was sent.
-        self.requests.append(self.stack.Request(request.method, request.url, headers=request.headers))
+        self.requests.append(
+            self.stack.Request(request.method, request.url, headers=request.headers)
+        )
         return self.answers.pop(0) if self.answers else self.stack.Response(200, json={})
 
     def client(self, **options: Any) -> Any:

@@ -120,7 +120,7 @@ def test_unsafe_values_are_made_safe_or_left_out() -> None:
 @pytest.mark.parametrize("bad", ["", "   ", None])
 def test_an_empty_id_is_as_none(bad: Any) -> None:
     with session(bad):
-        assert UUID(current_id() or "")
+        assert UUID(current_id() or "").version == 4
 
 
 def test_properties_that_are_no_mapping_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
@@ -149,8 +149,16 @@ def test_blocks_nest_and_the_outer_one_comes_back() -> None:
         outer = current_session()
     assert inner is not None
     assert outer is not None
-    assert (inner.id, inner.user_id, dict(inner.properties)) == ("inner", "u1", {"a": "1", "b": "2"})
-    assert (outer.id, outer.name, dict(outer.properties)) == ("outer", "Outer", {"a": "1", "b": "1"})
+    assert (inner.id, inner.user_id, dict(inner.properties)) == (
+        "inner",
+        "u1",
+        {"a": "1", "b": "2"},
+    )
+    assert (outer.id, outer.name, dict(outer.properties)) == (
+        "outer",
+        "Outer",
+        {"a": "1", "b": "1"},
+    )
 
 
 def test_an_inner_block_that_only_adds_stays_in_the_session() -> None:

@@ -291,7 +291,9 @@ def test_a_rename_of_the_parent_or_the_root_is_seen_when_a_child_starts(tracing:
             server.update_name("GET /chat")
             with tracer.start_as_current_span("handler"):
                 pass
-    assert tracing.exported()["handler"]["helicone.session.path"] == "/GET %2Fchat/middleware/handler"
+    assert (
+        tracing.exported()["handler"]["helicone.session.path"] == "/GET %2Fchat/middleware/handler"
+    )
 
 
 def test_a_rename_after_a_request_leaves_the_text_as_it_was_sent(tracing: Tracing) -> None:
@@ -378,7 +380,9 @@ def test_below_a_remote_parent_id_is_shared_and_path_and_name_start_here(tracer:
     within, trace_id = remote_parent()
     with tracer.start_as_current_span("POST /plan", context=within, kind=SpanKind.SERVER):
         with tracer.start_as_current_span("step"):
-            assert current() == SessionContext(f"{trace_id:032x}", "/POST %2Fplan/step", "POST /plan")
+            assert current() == SessionContext(
+                f"{trace_id:032x}", "/POST %2Fplan/step", "POST /plan"
+            )
 
 
 def test_an_unsampled_remote_parent_leaves_the_id(make_tracing: MakeTracing) -> None:

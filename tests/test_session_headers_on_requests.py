@@ -18,7 +18,9 @@ from tests.conftest import GATEWAY, HELICONE_AUTH, MakeTracing, Recorder, Tracin
 AUTH = {"Helicone-Auth": HELICONE_AUTH}
 
 
-def test_a_request_inside_spans_carries_id_path_and_name(tracer: Tracer, recorder: Recorder) -> None:
+def test_a_request_inside_spans_carries_id_path_and_name(
+    tracer: Tracer, recorder: Recorder
+) -> None:
     with recorder.client(headers=AUTH) as client:
         with tracer.start_as_current_span("parent") as parent:
             with tracer.start_as_current_span("child"):
@@ -112,7 +114,9 @@ def test_further_hosts_come_by_setting_with_their_port(
             assert recorder.helicone_headers() == {}, url
 
 
-@pytest.mark.parametrize("name", ["Helicone-Session-Path", "HELICONE-SESSION-PATH", "helicone-session-path"])
+@pytest.mark.parametrize(
+    "name", ["Helicone-Session-Path", "HELICONE-SESSION-PATH", "helicone-session-path"]
+)
 def test_a_header_of_the_caller_stays_as_it_is(
     tracer: Tracer, recorder: Recorder, name: str
 ) -> None:

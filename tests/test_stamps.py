@@ -54,9 +54,7 @@ def test_a_span_that_is_nearly_full_keeps_the_applications_attributes(tracing: T
 
 
 def test_stamps_evicted_by_the_application_are_not_missed(make_tracing: MakeTracing) -> None:
-    provider = TracerProvider(
-        span_limits=SpanLimits(max_span_attributes=3), shutdown_on_exit=False
-    )
+    provider = TracerProvider(span_limits=SpanLimits(max_span_attributes=3), shutdown_on_exit=False)
     provider.add_span_processor(HeliconeSpanProcessor(inject=False))
     tracer = provider.get_tracer("app")
     with tracer.start_as_current_span("root") as root:

@@ -49,5 +49,5 @@ def log_failure_once(where: str) -> None:
             "otel-helicone failed while %s; the application is not affected. "
             "This is logged once for each cause.",
             where,
-            exc_info=True,
+            exc_info=True,  # noqa: LOG014 - the caller handles the exception
         )

@@ -140,9 +140,11 @@ class HeliconeSpanProcessor(SpanProcessor):
         """Keep what spans below this one may need. Called by the SDK; never raises."""
         try:
             node = open_spans.get(span.context[1])
-            if node is not None and node.texts is not None and node.texts.outlived:
-                if keep_texts(node, span, self._settings):
-                    restamp(node.texts.root or node)
+            texts = None if node is None else node.texts
+            if node is None or texts is None or not texts.outlived:
+                return
+            if keep_texts(node, span, self._settings):
+                restamp(texts.root or node)
         except Exception:
             log_failure_once("ending a span")
 

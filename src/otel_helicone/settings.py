@@ -43,7 +43,7 @@ class SettingError(ValueError):
         super().__init__(f"{setting}={value!r} can't be used: {remedy}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """What is in effect for the spans of one processor, checked and complete."""
 

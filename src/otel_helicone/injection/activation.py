@@ -7,23 +7,27 @@ import sys
 import threading
 from os import register_at_fork
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from otel_helicone import active_processors
-from otel_helicone.injection.clients import HTTP_STACKS, install, uninstall_all
 from otel_helicone.log_once import log_failure_once
 from otel_helicone.settings import Settings
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
 
-__all__ = ["activate", "deactivate"]
+__all__ = ["HTTP_STACKS", "activate", "deactivate"]
 
+HTTP_STACKS: Final = ("httpx2", "httpx")
+"""The modules whose ``Client`` and ``AsyncClient`` are instrumented."""
+
+# What puts headers on requests is imported when a processor asks for it, not with the package.
 _lock = threading.Lock()
 _waiting_for_imports = False
 
 
 def _renew_lock_after_fork() -> None:
+    # Another thread of the parent process may have held it at the moment of the fork.
     global _lock
     _lock = threading.Lock()
 
@@ -53,8 +57,11 @@ def activate(processor: SpanProcessor, settings: Settings) -> None:
 def deactivate(processor: SpanProcessor) -> None:
     """Note a processor as shut down; turn injection off if no other asks for it."""
     with _lock:
+        was_injecting = active_processors.injecting()
         active_processors.remove(processor)
-        if not active_processors.injecting():
+        if was_injecting and not active_processors.injecting():
+            from otel_helicone.injection.clients import uninstall_all
+
             uninstall_all()
 
 
@@ -79,6 +86,8 @@ def _on_import(module: ModuleType) -> None:
 
 def _install(module: ModuleType) -> None:
     try:
+        from otel_helicone.injection.clients import install
+
         install(module)
     except Exception:
         log_failure_once(f"instrumenting {module.__name__}")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry.trace import Span
 
 from otel_helicone.attribute_names import HELICONE_CACHE, HELICONE_REQUEST_ID
-from otel_helicone.injection.http_types import Response
 from otel_helicone.log_once import log_failure_once
 from otel_helicone.session_context.ancestry import SpanTexts, node_of
+
+if TYPE_CHECKING:
+    from otel_helicone.injection.http_types import Response
 
 __all__ = ["note_answer"]
 

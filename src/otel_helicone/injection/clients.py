@@ -15,23 +15,21 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable
 from types import ModuleType
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from otel_helicone.injection.answers import note_answer
 from otel_helicone.injection.headers import add_session_headers, take_off_helicone_headers
-from otel_helicone.injection.http_types import Request, Response
 from otel_helicone.log_once import warn_once
 
-__all__ = ["HTTP_STACKS", "install", "uninstall_all"]
+if TYPE_CHECKING:
+    from otel_helicone.injection.http_types import Request, Response
 
-HTTP_STACKS: Final = ("httpx2", "httpx")
-"""The modules whose ``Client`` and ``AsyncClient`` are instrumented."""
+__all__ = ["install", "uninstall_all"]
 
 _CLIENTS: Final = ("Client", "AsyncClient")
 _SEND: Final = "_send_single_request"
 _REDIRECT: Final = "_build_redirect_request"
 
-_ResponseT = TypeVar("_ResponseT", bound=Response)
 _Replacement: TypeAlias = Callable[..., Any]
 
 # Each replaced method: the class, its name, what stands there now, and the class's own method
@@ -102,11 +100,11 @@ def _sending(send: _Replacement) -> _Replacement:
     return _send_single_request
 
 
-def _sending_async(send: Callable[..., Awaitable[_ResponseT]]) -> _Replacement:
+def _sending_async(send: Callable[..., Awaitable[Response]]) -> _Replacement:
     @functools.wraps(send)
     async def _send_single_request(
         self: object, request: Request, *args: object, **kwargs: object
-    ) -> _ResponseT:
+    ) -> Response:
         span = add_session_headers(request)
         response = await send(self, request, *args, **kwargs)
         if span is not None:

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
 from otel_helicone import active_processors
 from otel_helicone.injection.hosts import is_loopback
-from otel_helicone.injection.http_types import Headers, Request, Url
 from otel_helicone.log_once import log_failure_once, warn_once
-from otel_helicone.session_context.current import resolve
+from otel_helicone.session_context.current import SessionContext, resolve
+from otel_helicone.settings import Settings
+
+if TYPE_CHECKING:
+    from otel_helicone.injection.http_types import Headers, Request, Url
 
 __all__ = ["add_session_headers", "take_off_helicone_headers"]
 
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80, "wss": 443, "ws": 80}
 _PREFIX: Final = b"helicone-"
+# Only Helicone-* and Authorization are of interest; this spares the other headers a look.
+_FIRST_LETTERS: Final = b"hHaA"
 # The shapes of Helicone's API keys; a key of another shape is refused by the gateway, silently.
-_API_KEY: Final = re.compile(
-    rb"[sp]k-(helicone-)?([a-z]{2,6}-)?[a-z0-9]{7}(-[a-z0-9]{7}){3}(-[0-9a-f-]{36})?"
-)
+_API_KEY: Final = rb"[sp]k-(helicone-)?([a-z]{2,6}-)?[a-z0-9]{7}(-[a-z0-9]{7}){3}(-[0-9a-f-]{36})?"
 
 # Where a request keeps what was added to it, so that sending the same object again, in another
 # session, starts from the caller's own headers. A dict beside it would cost ten times as much.
@@ -47,29 +50,40 @@ def add_session_headers(request: Request) -> Span | None:
         url = request.url
         if not _is_gateway(url):
             return None
-        if hasattr(request, _ADDED):
+        if _ADDED in request.__dict__:
             _take_off_added(request)
         headers = request.headers
-        present = {name.lower(): value for name, value in headers.raw}
+        present = {name.lower(): value for name, value in headers.raw if name[:1] in _FIRST_LETTERS}
         _warn_if_unrecorded(url.host, present)
         span = trace.get_current_span()
         settings = active_processors.settings_in_use()
         context = resolve(span.get_span_context(), settings, fix=True)
-        if context is not None:
-            wanted = context.headers()
-        else:
-            wanted = {f"Helicone-Property-{k}": v for k, v in settings.properties.items()}
         added = []
-        for name, value in wanted.items():
-            lower = name.lower().encode("ascii")
+        for name, lower, value in _wanted(context, settings):
             if lower not in present:
                 headers[name] = value
-                added.append((lower, value.encode("ascii")))
-        setattr(request, _ADDED, added)
+                added.append((lower, value))
+        request.__dict__[_ADDED] = added
         return span
     except Exception:
         log_failure_once("adding session headers to a request")
         return None
+
+
+def _wanted(context: SessionContext | None, settings: Settings) -> Iterator[tuple[str, bytes, str]]:
+    """Give the headers to add: name, name in lower case, value."""
+    if context is None:
+        properties = settings.properties
+    else:
+        yield "Helicone-Session-Id", b"helicone-session-id", context.id
+        yield "Helicone-Session-Path", b"helicone-session-path", context.path
+        if context.name is not None:
+            yield "Helicone-Session-Name", b"helicone-session-name", context.name
+        if context.user_id is not None:
+            yield "Helicone-User-Id", b"helicone-user-id", context.user_id
+        properties = context.properties
+    for name, value in properties.items():
+        yield f"Helicone-Property-{name}", f"helicone-property-{name}".encode("ascii"), value
 
 
 def take_off_helicone_headers(request: Request, previous: Request) -> None:
@@ -103,7 +117,7 @@ def _is_gateway(url: Url) -> bool:
 
 
 def _take_off_added(request: Request) -> None:
-    added = getattr(request, _ADDED)
+    added = {(name, value.encode("ascii")) for name, value in request.__dict__.pop(_ADDED)}
     kept = [item for item in request.headers.raw if (item[0].lower(), item[1]) not in added]
     _replace_headers(request, kept)
 
@@ -141,7 +155,7 @@ def _is_well_formed(authorization: bytes | None) -> bool:
         return False
     if authorization in _well_formed:
         return True
-    if not authorization.startswith(b"Bearer ") or not _API_KEY.fullmatch(authorization[7:]):
+    if not authorization.startswith(b"Bearer ") or not re.fullmatch(_API_KEY, authorization[7:]):
         return False
     if len(_well_formed) < _MOST_KEYS:
         _well_formed.add(authorization)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -10,12 +9,11 @@ from urllib.parse import urlsplit
 
 __all__ = ["HELICONE_HOSTS", "GatewayHost", "is_loopback", "parse_gateway_host"]
 
-_HOST_NAME: Final = re.compile(
-    r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*"
-)
+_LABEL: Final = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST_NAME: Final = rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GatewayHost:
     """A host that session headers are sent to.
 
@@ -57,6 +55,8 @@ def parse_gateway_host(text: str) -> GatewayHost:
     Raises:
         ValueError: for anything else; the message says what would be right.
     """
+    import ipaddress  # needed for settings alone, and slow to import
+
     given = text.strip()
     if "://" in given:
         parsed = urlsplit(given)
@@ -75,7 +75,7 @@ def parse_gateway_host(text: str) -> GatewayHost:
             ipaddress.IPv6Address(host)
         except ValueError:
             raise ValueError("give an IPv6 address in brackets, such as '[::1]:8787'") from None
-    elif not _HOST_NAME.fullmatch(host):
+    elif not re.fullmatch(_HOST_NAME, host):
         raise ValueError("give a host name, such as 'helicone.example.com' or 'localhost:8787'")
     return GatewayHost(host, port, subdomains)
 
@@ -84,6 +84,8 @@ def is_loopback(host: str) -> bool:
     """Tell whether a host is this machine itself."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
+    import ipaddress
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from os import register_at_fork
 from typing import TYPE_CHECKING, Final, TypeAlias
 from uuid import UUID
@@ -64,7 +63,7 @@ class SpanNode(ref[Span]):
 
     context: SpanContext
     parent: SpanNode | None
-    """The parent's node; None at a trace's root, under a remote parent and where nothing is known."""
+    """The parent's node; None at a local root and where nothing is known of the parent."""
     texts: SpanTexts | None
     """What was said about the span so far; None while nobody has asked."""
     settings: Settings
@@ -116,21 +115,25 @@ class SpanTexts:
     """The attribute ``helicone.session.id`` as the application was last seen to have set it."""
 
 
-@dataclass(frozen=True, slots=True)
 class SaidIds:
     """What a span and those above it say of the session; shared where a span adds nothing."""
 
-    default_id: str
-    """The trace id as a session id."""
-    own_id: str | None = None
-    listed_id: str | None = None
-    session_name: str | None = None
-    session_id: str = field(init=False)
-    """The one of the three ids that counts."""
+    __slots__ = ("default_id", "listed_id", "own_id", "session_id", "session_name")
 
-    def __post_init__(self) -> None:
-        session_id = self.own_id or self.listed_id or self.default_id
-        object.__setattr__(self, "session_id", session_id)
+    def __init__(
+        self,
+        default_id: str,
+        own_id: str | None = None,
+        listed_id: str | None = None,
+        session_name: str | None = None,
+    ) -> None:
+        self.default_id = default_id
+        """The trace id as a session id."""
+        self.own_id = own_id
+        self.listed_id = listed_id
+        self.session_name = session_name
+        self.session_id = own_id or listed_id or default_id
+        """The one of the three ids that counts."""
 
 
 # Keyed by the span id alone: a pair with the trace id would cost another 0.25 µs for each span.

@@ -44,7 +44,7 @@ class PathBase:
         self.path = path
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Block:
     """One entered ``session(...)`` block, with what it takes over from the blocks around it."""
 
@@ -90,7 +90,7 @@ class session:  # noqa: N801 - used like a function, as contextlib's own classes
 
     def __init__(
         self,
-        id: str | None = None,
+        id: str | None = None,  # noqa: A002 - Helicone's word for it
         *,
         name: str | None = None,
         path: str | None = None,

@@ -106,7 +106,9 @@ def current_session() -> SessionContext | None:
         The session context, or None outside of every span and every block.
     """
     try:
-        return resolve(trace.get_current_span().get_span_context(), active_processors.settings_in_use())
+        return resolve(
+            trace.get_current_span().get_span_context(), active_processors.settings_in_use()
+        )
     except Exception:
         log_failure_once("looking for the current session")
         return None
@@ -165,8 +167,10 @@ def _of_span(node: SpanNode, around: Block | None) -> SessionContext:
     # A block that the span itself started in counts where its context did not come along.
     block = around or block_of(node)
     if block is None:
-        session_id = said.session_id or session_id_of_trace(
-            node.context.trace_id, settings.session_id_format
+        session_id = (
+            said.session_id
+            or said.listed_id
+            or session_id_of_trace(node.context[0], settings.session_id_format)
         )
         _correct_stamps(node, root, session_id)
         return SessionContext(
@@ -199,40 +203,46 @@ def _correct_stamps(node: SpanNode, root: SpanNode, session_id: str) -> None:
         restamp(root)
 
 
-@dataclass(slots=True)
 class _Said:
     """What the attributes of a span and its ancestors say, the nearest of each kind."""
 
     session_id: str | None = None
+    listed_id: str | None = None
     session_name: str | None = None
     user_id: str | None = None
-    properties: dict[str, str] = field(default_factory=dict)
+    properties: dict[str, str] | None = None
 
-
-def _said_along(chain: list[SpanNode], settings: Settings) -> _Said:
-    said = _Said()
-    listed: str | None = None
-    for node in chain:
-        attributes = said_by(node, settings)
-        if not attributes:
-            continue
-        if said.session_id is None:
-            said.session_id = escape_session_id(attributes.get(HELICONE_SESSION_ID))
-        if said.session_name is None:
-            said.session_name = escape_value(attributes.get(HELICONE_SESSION_NAME))
+    def hear(self, attributes: Mapping[str, object], settings: Settings) -> None:
+        """Take in what a span says, after those below it."""
+        if self.session_id is None:
+            self.session_id = escape_session_id(attributes.get(HELICONE_SESSION_ID))
+        if self.session_name is None:
+            self.session_name = escape_value(attributes.get(HELICONE_SESSION_NAME))
         for attribute in settings.session_id_attributes:
-            listed = listed or escape_session_id(attributes.get(attribute))
+            self.listed_id = self.listed_id or escape_session_id(attributes.get(attribute))
         for attribute in settings.user_id_attributes:
-            said.user_id = said.user_id or escape_value(attributes.get(attribute))
+            self.user_id = self.user_id or escape_value(attributes.get(attribute))
         for attribute, name in settings.property_attributes.items():
             value = escape_value(attributes.get(attribute), MAX_PROPERTY_VALUE_LENGTH)
             if value is not None:
-                said.properties.setdefault(name, value)
-    said.session_id = said.session_id or listed
-    return said
+                self.properties = self.properties or {}
+                self.properties.setdefault(name, value)
 
 
-def _merged(*layers: Mapping[str, str]) -> Mapping[str, str]:
+_NOTHING_SAID: Final = _Said()
+
+
+def _said_along(chain: list[SpanNode], settings: Settings) -> _Said:
+    said: _Said | None = None
+    for node in chain:
+        attributes = said_by(node, settings)
+        if attributes:
+            said = said or _Said()
+            said.hear(attributes, settings)
+    return said or _NOTHING_SAID
+
+
+def _merged(*layers: Mapping[str, str] | None) -> Mapping[str, str]:
     """Merge properties, later layers first in rank, within what a request can carry."""
     filled = [layer for layer in layers if layer]
     if not filled:

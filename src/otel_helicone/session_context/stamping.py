@@ -195,7 +195,7 @@ def _texts_to_inherit(parent: SpanNode, settings: Settings) -> SpanTexts:
 
 
 def _is_stale(node: SpanNode, texts: SpanTexts | None) -> bool:
-    """Tell whether a span's name, or the session id on it, has changed since its texts were made."""
+    """Tell whether a span's name, or the session id on it, is another than its texts say."""
     span = node()
     if span is None or texts is None or texts.ended:
         return False
