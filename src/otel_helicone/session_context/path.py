@@ -26,26 +26,33 @@ class Path:
     mark in place of the levels that are missing: ``/a/b/[... 9872 more ...]/y/z``.
     """
 
-    __slots__ = ("_head", "_parent", "_segment", "_start", "depth", "text")
+    __slots__ = ("_head", "_parent", "_segment", "depth", "prefix", "room", "text")
 
     depth: int
     """How many segments lead here, those that the text leaves out included."""
     text: str
     """The path as it is sent: starts with ``/``, never ends with one, save the root, ``/``."""
+    prefix: str
+    """What the text of a path below this one starts with, where it is not shortened."""
+    room: int
+    """How long a segment below may be for its path not to be shortened; 0 where any would be."""
 
     def __init__(self, parent: Path | None, segment: str) -> None:
         self._parent = parent
         self._segment = segment
+        # Where the first half ends, for this path and for all below it.
+        self._head: Path | None = None
         if parent is None:
             self.depth = 0
-            self.text = "/"
-            self._start = ""
-            self._head: Path | None = None
-            return
-        self.depth = parent.depth + 1
-        self.text = self._start = parent.text_of_child(segment)
-        # Where the first half ends, for this path and for all below it.
-        self._head = None if parent._holds_whole(segment) else parent._head or parent._find_head()
+            self.text = self.prefix = "/"
+        else:
+            self.depth = parent.depth + 1
+            self.text = parent.text_of_child(segment)
+            self.prefix = f"{self.text}/"
+            if len(segment) > parent.room:
+                self._head = parent._head or parent._find_head()
+        whole = self._head is None and self.depth < MAX_PATH_DEPTH
+        self.room = max(MAX_PATH_LENGTH - len(self.prefix), 0) if whole else 0
 
     @staticmethod
     def root() -> Path:
@@ -74,22 +81,9 @@ class Path:
         Args:
             segment: an escaped segment.
         """
-        start = self._start
-        # As in _holds_whole, without the call: this is made for every stamped span.
-        if (
-            self._head is None
-            and self.depth < MAX_PATH_DEPTH
-            and len(start) + len(segment) < MAX_PATH_LENGTH
-        ):
-            return f"{start}/{segment}"
+        if len(segment) <= self.room:
+            return self.prefix + segment
         return self._shortened(segment, self._head or self._find_head())
-
-    def _holds_whole(self, segment: str) -> bool:
-        return (
-            self._head is None
-            and self.depth < MAX_PATH_DEPTH
-            and len(self._start) + len(segment) < MAX_PATH_LENGTH
-        )
 
     def _find_head(self) -> Path:
         """Find the longest start of this path that fits into the first half."""
@@ -111,7 +105,7 @@ class Path:
             tail.append(path._segment)
             path = path._parent
         left_out = self.depth + 1 - head.depth - len(tail)
-        return f"{head._start}/[... {left_out} more ...]/{'/'.join(reversed(tail))}"
+        return f"{head.prefix}[... {left_out} more ...]/{'/'.join(reversed(tail))}"
 
 
 _ROOT: Final = Path(None, "")

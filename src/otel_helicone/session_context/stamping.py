@@ -87,8 +87,15 @@ def stamp_at_start(node: SpanNode, span: Span, settings: Settings, attribute_lim
     ):
         # By far the most spans: a step inside another one that says nothing of its own. Nothing
         # but the stamps is made, until something below it asks.
-        path = above.path.text_of_child(escape_segment(span.name))  # type: ignore[union-attr]
-        stamps = (above.said.session_id, path, above.effective_name)  # type: ignore[union-attr]
+        assert above.path is not None
+        assert above.said is not None
+        segment = escape_segment(span.name)
+        path = above.path
+        stamps = (
+            above.said.session_id,
+            path.prefix + segment if len(segment) <= path.room else path.text_of_child(segment),
+            above.effective_name,
+        )
     else:
         node.texts = texts = SpanTexts()
         texts.name = span.name
