@@ -77,9 +77,10 @@ def test_snippets_run(
         processor.shutdown()
     helicone.settle()
     if document.name == "README.md":
-        assert [
-            (row.session_name, row.session_path) for row in helicone.store.requests()
-        ] == [("parent", "/parent/child"), ("Support chat", "/")]
+        assert [(row.session_name, row.session_path) for row in helicone.store.requests()] == [
+            ("parent", "/parent/child"),
+            ("Support chat", "/"),
+        ]
 
 
 def test_the_stacks_are_left_as_they_were() -> None:
