@@ -25,17 +25,18 @@ SNIPPET = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 def helicone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHelicone]:
     """Let the local Helicone answer for every host, since snippets name the real one."""
     monkeypatch.setenv("OPENAI_API_KEY", "none")
+    local = LocalHelicone(tmp_path / "requests.db", latency=0)
     for stack in _stacks():
         send = stack.HTTPTransport.handle_request
 
         def handle_request(self: Any, request: Any, send: Any = send) -> Any:
-            host, _, port = helicone.host.partition(":")
+            host, _, port = local.host.partition(":")
             request.url = request.url.copy_with(scheme="http", host=host, port=int(port))
             return send(self, request)
 
         monkeypatch.setattr(stack.HTTPTransport, "handle_request", handle_request)
-    with LocalHelicone(tmp_path / "requests.db", latency=0) as helicone:
-        yield helicone
+    with local:
+        yield local
 
 
 def _stacks() -> Iterator[Any]:
