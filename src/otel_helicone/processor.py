@@ -139,12 +139,12 @@ class HeliconeSpanProcessor(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Keep what spans below this one may need. Called by the SDK; never raises."""
         try:
-            node = open_spans.get(span.context[1])
-            texts = None if node is None else node.texts
-            if node is None or texts is None or not texts.outlived:
-                return
-            if keep_texts(node, span, self._settings):
+            node = open_spans[span.context[1]]
+            texts = node.texts
+            if texts is not None and texts.outlived and keep_texts(node, span, self._settings):
                 restamp(texts.root or node)
+        except KeyError:
+            pass  # started before the processor was there
         except Exception:
             log_failure_once("ending a span")
 

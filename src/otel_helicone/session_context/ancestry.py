@@ -100,6 +100,10 @@ class SpanTexts:
     """Whether something may ask after the span's end: it has children, or sent a request."""
     attributes: Mapping[str, object] | None = None
     """What the attributes said at the span's end."""
+    view: Mapping[str, object] | None = None
+    """The attributes of a stamped span that has children, live, until it ends or is let go of.
+
+    The SDK makes a new view at each look, which costs as much as the rest of a look together."""
     session_name: str | None = None
     """At a local root: the name of the trace's session."""
     request_id: str | None = None
@@ -159,6 +163,8 @@ def forget(node: SpanNode) -> None:
         del open_spans[node.context[1]]
     except KeyError:
         pass
+    if node.texts is not None:
+        node.texts.view = None
 
 
 def node_of(context: SpanContext) -> SpanNode | None:
@@ -251,7 +257,10 @@ def note_child(parent: SpanNode, settings: Settings) -> None:
         return
     if span.end_time is not None:
         keep_texts(parent, span, settings)
-    elif texts.path is None:
+        return
+    if stamped_on(parent) is not None:
+        texts.view = span.attributes
+    if texts.path is None:
         texts.name = span.name
         texts.segment = segment_of(span, settings.segment)
 
@@ -266,6 +275,7 @@ def keep_texts(node: SpanNode, span: ReadableSpan, settings: Settings) -> bool:
     if texts is None or texts.ended:
         return False
     texts.attributes = said_attributes(span, stamped_on(node), settings.wanted_attributes)
+    texts.view = None
     segment = segment_of(span, settings.segment)
     renamed = False
     with texts_lock:

@@ -25,6 +25,7 @@ __all__ = [
     "escape_segment",
     "escape_session_id",
     "escape_value",
+    "known_segments",
     "split_path",
 ]
 
@@ -38,7 +39,8 @@ MAX_PROPERTY_NAME_LENGTH: Final = 128
 # of what functools.lru_cache does here; this many short names take less than 100 KB.
 _KNOWN_LENGTH: Final = 64
 _MOST_KNOWN: Final = 512
-_known_segments: Final[dict[str, str]] = {}
+known_segments: Final[dict[str, str]] = {}
+"""Segments by the short names that they were made of, lately."""
 
 UNNAMED_SEGMENT: Final = "[unnamed]"
 
@@ -113,13 +115,13 @@ def escape_segment(name: object) -> str:
     """
     if type(name) is not str:
         return _escape_name(name)
-    segment = _known_segments.get(name)
+    segment = known_segments.get(name)
     if segment is None:
         segment = _escape_name(name)
         if len(name) <= _KNOWN_LENGTH:
-            if len(_known_segments) >= _MOST_KNOWN:
-                _known_segments.clear()
-            _known_segments[name] = segment
+            if len(known_segments) >= _MOST_KNOWN:
+                known_segments.clear()
+            known_segments[name] = segment
     return segment
 
 

@@ -8,7 +8,7 @@ above them has changed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry.sdk.trace import Span
 from opentelemetry.trace import SpanKind
@@ -37,6 +37,7 @@ from otel_helicone.session_context.escaping import (
     escape_segment,
     escape_session_id,
     escape_value,
+    known_segments,
 )
 from otel_helicone.session_context.path import Path
 from otel_helicone.session_context.segments import default_segment, segment_of
@@ -87,12 +88,14 @@ def stamp_at_start(node: SpanNode, span: Span, settings: Settings, attribute_lim
     ):
         # By far the most spans: a step inside another one that says nothing of its own. Nothing
         # but the stamps is made, until something below it asks.
-        assert above.path is not None
-        assert above.said is not None
-        segment = escape_segment(span.name)
-        path = above.path
+        name = span.name
+        segment = (known_segments.get(name) if type(name) is str else None) or escape_segment(name)
+        path, said = above.path, above.said
+        if TYPE_CHECKING:
+            assert path is not None
+            assert said is not None
         stamps = (
-            above.said.session_id,
+            said.session_id,
             path.prefix + segment if len(segment) <= path.room else path.text_of_child(segment),
             above.effective_name,
         )
@@ -101,11 +104,11 @@ def stamp_at_start(node: SpanNode, span: Span, settings: Settings, attribute_lim
         texts.name = span.name
         texts.segment = segment_of(span, settings.segment)
         node.stamped = None
-        said = said_by(node, settings) if attributes else None
-        _derive(node, texts, parent if above is not None else None, above, said, settings)
+        own = said_by(node, settings) if attributes else None
+        _derive(node, texts, parent if above is not None else None, above, own, settings)
         stamps = _stamps(node, texts)
-        if said is not None:
-            texts.own_id = said.get(HELICONE_SESSION_ID)
+        if own is not None:
+            texts.own_id = own.get(HELICONE_SESSION_ID)
     if not attributes:
         set_attribute = span.set_attribute
         set_attribute(HELICONE_SESSION_ID, stamps[0])
@@ -210,7 +213,7 @@ def _is_stale(node: SpanNode, texts: SpanTexts | None) -> bool:
         return True
     try:
         # No test for what may be missing: each would cost as much as the look-up.
-        found = span.attributes[HELICONE_SESSION_ID]  # type: ignore[index]
+        found = texts.view[HELICONE_SESSION_ID]  # type: ignore[index]
         return found != node.stamped[0] and found != texts.own_id  # type: ignore[index]
     except (AttributeError, KeyError, TypeError):
         return False  # evicted, or never written
