@@ -205,11 +205,12 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=lambda name: repr(name)[:20])
-def test_no_name_breaks_a_call(
-    tracer: Tracer, helicone: LocalHelicone, client: openai.OpenAI, name: Any
+def test_no_name_breaks_a_call_and_what_is_sent_is_stored_unchanged(
+    tracing: Tracing, helicone: LocalHelicone, client: openai.OpenAI, name: Any
 ) -> None:
     from otel_helicone import session
 
+    tracer = tracing.tracer
     with tracer.start_as_current_span(name), tracer.start_as_current_span("leaf"):
         client.chat.completions.create(model=MODEL, messages=QUESTION)
         with session(name, name=name, user_id=name, path=name, properties={name: name}):
@@ -217,4 +218,7 @@ def test_no_name_breaks_a_call(
     found = rows(helicone)
     assert [row.status for row in found] == [200, 200]
     assert (found[0].session_path or "").endswith("/leaf")
+    leaf = tracing.exported()["leaf"]
+    assert found[0].session_path == leaf["helicone.session.path"]
+    assert found[0].session_name == leaf.get("helicone.session.name")
     assert all((row.session_path or "").startswith("/") for row in found)

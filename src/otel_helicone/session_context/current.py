@@ -144,7 +144,7 @@ def resolve(
     block = block_in(None) if blocks.in_use else None
     node = node_of(span_context) if span_context.is_valid else None
     if node is not None:
-        if fix:
+        if fix and (node.texts is None or not node.texts.fixed):
             fix_and_restamp(node)
         return _of_span(node, block)
     if block is not None:
@@ -178,7 +178,9 @@ def _of_span(node: SpanNode, around: Block | None) -> SessionContext:
             path_of(node).text,
             session_name_of(root, said.session_name),
             said.user_id,
-            _merged(settings.properties, said.properties),
+            _merged(settings.properties, said.properties)
+            if settings.properties or said.properties
+            else _NO_PROPERTIES,
             node,
         )
     if block.base is None or block.base is base_of(node):

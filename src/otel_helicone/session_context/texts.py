@@ -13,6 +13,7 @@ from otel_helicone.session_context import ancestry
 from otel_helicone.session_context.ancestry import (
     SpanNode,
     SpanTexts,
+    are_unchanged,
     chain_of,
     parent_of,
     said_attributes,
@@ -73,14 +74,32 @@ def name_and_segment(node: SpanNode, settings: Settings) -> tuple[object, str | 
 def said_by(node: SpanNode, settings: Settings) -> Mapping[str, object] | None:
     """Give what the application says of the session on a span, also after the span's end."""
     span = node()
-    if span is not None:
-        return said_attributes(span, stamped_on(node), settings.wanted_attributes)
     texts = node.texts
-    return None if texts is None else texts.attributes
+    if span is None:
+        return None if texts is None else texts.attributes
+    stamped = stamped_on(node)
+    if texts is None or stamped is None:
+        return said_attributes(span, stamped, settings.wanted_attributes)
+    attributes = span.attributes
+    count = len(attributes) if attributes else 0
+    if (
+        attributes
+        and count == texts.quiet_count
+        and span.dropped_attributes == 0
+        and are_unchanged(attributes, stamped)
+    ):
+        # None was added since, and none can be taken away or have made room for another: a third
+        # of the cost of looking at all of them.
+        return None
+    said = said_attributes(span, stamped, settings.wanted_attributes)
+    texts.quiet_count = count if said is None else -1
+    return said
 
 
 def path_of(node: SpanNode) -> Path:
     """Give a span's path: as it was fixed, else from the names of this moment."""
+    if node.texts is not None and node.texts.fixed and node.texts.path is not None:
+        return node.texts.path
     open_ended: list[SpanNode] = []
     above: Path | None = None
     link: SpanNode | None = node
