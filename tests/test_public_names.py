@@ -37,9 +37,9 @@ def test_every_module_lists_names_that_it_has() -> None:
         tree = ast.parse(file.read_text("utf-8"))
         listed: list[str] = []
         defined: set[str] = set()
-        for node in tree.body:
-            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
-                listed = ast.literal_eval(node.value)
+        for statement in tree.body:
+            if isinstance(statement, ast.Assign) and "__all__" in ast.unparse(statement.targets[0]):
+                listed = ast.literal_eval(statement.value)
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 defined.add(node.name)
