@@ -1,0 +1,110 @@
+"""The real components that these tests run against; in CI none of them may be missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+import httpx2
+import pytest
+
+HERE = Path(__file__).parent
+FIXTURES = {
+    "fixtures": [
+        {"match": {"endpoint": "embedding"}, "response": {"embedding": [0.1, 0.2]}},
+        {"match": {}, "response": {"content": "The capital of France is Paris."}},
+    ]
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is in this folder."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.integration)
+
+
+def missing(what: str) -> NoReturn:
+    """Skip a test for want of a component; fail where all of them have to be there."""
+    if os.environ.get("OTEL_HELICONE_REQUIRE_INTEGRATION") == "1":
+        pytest.fail(f"{what} is missing, and OTEL_HELICONE_REQUIRE_INTEGRATION=1 asks for it")
+    pytest.skip(f"{what} is not installed")
+
+
+def require(module: str) -> Any:
+    """Import a component, or skip the test."""
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        missing(module)
+
+
+@dataclass(frozen=True)
+class LLMServer:
+    """An OpenAI-compatible server that keeps a journal of the requests it got."""
+
+    host: str
+    seen: set[str] = field(default_factory=set)
+
+    @property
+    def base_url(self) -> str:
+        return f"http://{self.host}/v1"
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Give the requests since the last call, headers in lower case as they arrived."""
+        journal: list[dict[str, Any]] = httpx2.get(f"http://{self.host}/__aimock/journal").json()
+        new = [request for request in journal if request["id"] not in self.seen]
+        self.seen.update(request["id"] for request in new)
+        return new
+
+    def session_headers(self) -> list[dict[str, str]]:
+        """Give the ``Helicone-*`` headers of each request since the last call.
+
+        A header that arrived twice would show up as ``a, b``.
+        """
+        return [
+            {name: text for name, text in request["headers"].items() if "helicone" in name}
+            for request in self.requests()
+        ]
+
+
+@pytest.fixture(scope="session")
+def server_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LLMServer]:
+    program = HERE / "node_modules" / ".bin" / "llmock"
+    if not program.exists() or shutil.which("node") is None:
+        missing("aimock (npm install --prefix tests/integration)")
+    fixtures = tmp_path_factory.mktemp("aimock") / "fixtures.json"
+    fixtures.write_text(json.dumps(FIXTURES), "utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    host = f"127.0.0.1:{port}"
+    command = [str(program), "-p", str(port), "-h", "127.0.0.1", "-f", str(fixtures)]
+    process = subprocess.Popen([*command, "--log-level", "silent"])
+    try:
+        for _ in range(200):
+            try:
+                httpx2.get(f"http://{host}/__aimock/journal")
+                break
+            except httpx2.TransportError:
+                assert process.poll() is None, "aimock ended by itself"
+                time.sleep(0.05)
+        yield LLMServer(host)
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+@pytest.fixture
+def server(server_process: LLMServer) -> LLMServer:
+    server_process.requests()
+    return server_process
