@@ -50,11 +50,11 @@ def run(rounds: int) -> list[Goal]:
             [HeliconeSpanProcessor(stamp=False, inject=False)]
         ),
         "HeliconeSpanProcessor": _spans_below([HeliconeSpanProcessor(inject=False)]),
-        "HeliconeSpanProcessor, stamp=False, 1000 deep": _spans_below(
-            [HeliconeSpanProcessor(stamp=False, inject=False)], depth=1000
+        "HeliconeSpanProcessor, stamp=False, 100 deep": _spans_below(
+            [HeliconeSpanProcessor(stamp=False, inject=False)], depth=100
         ),
-        "HeliconeSpanProcessor, 1000 deep": _spans_below(
-            [HeliconeSpanProcessor(inject=False)], depth=1000
+        "HeliconeSpanProcessor, 100 deep": _spans_below(
+            [HeliconeSpanProcessor(inject=False)], depth=100
         ),
     }
     figures = best_of(rounds, works, SPANS)

@@ -88,11 +88,9 @@ def _sending(send: _Replacement) -> _Replacement:
         return _sending_async(send)
 
     @functools.wraps(send)
-    def _send_single_request(
-        self: object, request: Request, *args: object, **kwargs: object
-    ) -> Response:
+    def _send_single_request(self: object, request: Request) -> Response:
         span = add_session_headers(request)
-        response: Response = send(self, request, *args, **kwargs)
+        response: Response = send(self, request)
         if span is not None:
             note_answer(response, span)
         return response
@@ -102,11 +100,9 @@ def _sending(send: _Replacement) -> _Replacement:
 
 def _sending_async(send: Callable[..., Awaitable[Response]]) -> _Replacement:
     @functools.wraps(send)
-    async def _send_single_request(
-        self: object, request: Request, *args: object, **kwargs: object
-    ) -> Response:
+    async def _send_single_request(self: object, request: Request) -> Response:
         span = add_session_headers(request)
-        response = await send(self, request, *args, **kwargs)
+        response = await send(self, request)
         if span is not None:
             note_answer(response, span)
         return response
@@ -116,10 +112,8 @@ def _sending_async(send: Callable[..., Awaitable[Response]]) -> _Replacement:
 
 def _redirecting(build: Callable[..., Request]) -> _Replacement:
     @functools.wraps(build)
-    def _build_redirect_request(
-        self: object, request: Request, *args: object, **kwargs: object
-    ) -> Request:
-        redirected = build(self, request, *args, **kwargs)
+    def _build_redirect_request(self: object, request: Request, response: Response) -> Request:
+        redirected = build(self, request, response)
         take_off_helicone_headers(redirected, request)
         return redirected
 

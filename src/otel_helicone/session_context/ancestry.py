@@ -237,12 +237,11 @@ def said_attributes(
 
 
 def are_unchanged(attributes: Mapping[str, object], stamped: Stamps) -> bool:
-    """Tell whether the stamps on a span are as they were written."""
+    """Tell whether the stamps that others could have replaced to say more are as written."""
     try:
         return (
             attributes[HELICONE_SESSION_ID] == stamped[0]
             and attributes[HELICONE_SESSION_NAME] == stamped[2]
-            and attributes[HELICONE_SESSION_PATH] == stamped[1]
         )
     except KeyError:
         return False

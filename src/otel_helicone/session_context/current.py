@@ -84,8 +84,11 @@ class SessionContext:
             A new dict: ``Helicone-Session-Id``, ``-Path`` and ``-Name``, ``Helicone-User-Id`` and
             ``Helicone-Property-*``, those that there are.
         """
-        if self._span is not None:
-            fix_and_restamp(self._span)
+        try:
+            if self._span is not None:
+                fix_and_restamp(self._span)
+        except Exception:
+            log_failure_once("fixing the names in a session's path")
         return dict(self._headers())
 
     def _headers(self) -> Iterator[tuple[str, str]]:
@@ -105,13 +108,7 @@ def current_session() -> SessionContext | None:
     Returns:
         The session context, or None outside of every span and every block.
     """
-    try:
-        return resolve(
-            trace.get_current_span().get_span_context(), active_processors.settings_in_use()
-        )
-    except Exception:
-        log_failure_once("looking for the current session")
-        return None
+    return _current(fix=False)
 
 
 def session_headers() -> dict[str, str]:
@@ -124,8 +121,17 @@ def session_headers() -> dict[str, str]:
     Returns:
         A new dict, empty outside of every span and every block.
     """
-    context = current_session()
+    context = _current(fix=True)
     return {} if context is None else context.headers()
+
+
+def _current(*, fix: bool) -> SessionContext | None:
+    try:
+        span_context = trace.get_current_span().get_span_context()
+        return resolve(span_context, active_processors.settings_in_use(), fix=fix)
+    except Exception:
+        log_failure_once("looking for the current session")
+        return None
 
 
 def resolve(
@@ -172,7 +178,9 @@ def _of_span(node: SpanNode, around: Block | None) -> SessionContext:
             or said.listed_id
             or session_id_of_trace(node.context[0], settings.session_id_format)
         )
-        _correct_stamps(node, root, session_id)
+        stamped = stamped_on(node)
+        if stamped is not None and stamped[0] != session_id and stamped[0] is not None:
+            restamp(root)  # an id was set, since, on a span between this one and the root
         return SessionContext(
             session_id,
             path_of(node).text,
@@ -196,13 +204,6 @@ def _of_span(node: SpanNode, around: Block | None) -> SessionContext:
         _merged(settings.properties, said.properties, block.properties),
         node,
     )
-
-
-def _correct_stamps(node: SpanNode, root: SpanNode, session_id: str) -> None:
-    """Write the stamps anew where an id was set, since, on a span between this one and the root."""
-    stamped = stamped_on(node)
-    if stamped is not None and stamped[0] not in (None, session_id):
-        restamp(root)
 
 
 class _Said:

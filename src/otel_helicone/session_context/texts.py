@@ -80,7 +80,7 @@ def said_by(node: SpanNode, settings: Settings) -> Mapping[str, object] | None:
     stamped = stamped_on(node)
     if texts is None or stamped is None:
         return said_attributes(span, stamped, settings.wanted_attributes)
-    attributes = span.attributes
+    attributes = texts.view or span.attributes
     count = len(attributes) if attributes else 0
     if (
         attributes
@@ -200,4 +200,7 @@ def _fix(node: SpanNode, name: object, segment: str | None, session_name: str | 
     texts.path = path
     texts.fixed = True
     texts.outlived = True
+    span = node()
+    if stamped is not None and span is not None and not texts.ended:
+        texts.view = span.attributes
     return changed
