@@ -153,11 +153,14 @@ def restamp(root: SpanNode) -> None:
                 _refresh(link, settings)
 
 
-def _root_of(node: SpanNode) -> SpanNode | None:
-    """Give the local root of a stamped span without going up its whole chain."""
-    link: SpanNode | None = node if node.texts is not None else parent_of(node)
-    if link is None or link.texts is None:
-        return node
+def _root_of(node: SpanNode) -> SpanNode:
+    """Give the local root of a stamped span, going up no further than to one that knows it."""
+    link = node
+    while link.texts is None or link.texts.said is None:
+        parent = parent_of(link)
+        if parent is None:
+            return link
+        link = parent
     return link.texts.root or link
 
 
