@@ -427,10 +427,24 @@ def test_spans_of_several_providers_make_one_path(make_tracing: MakeTracing) -> 
             assert current().path == "/one/two/three"
 
 
-def test_a_provider_without_the_processor_leaves_a_gap_and_keeps_the_id(tracer: Tracer) -> None:
+def test_a_span_of_a_provider_without_the_processor_leaves_a_gap_in_the_path(
+    tracer: Tracer,
+) -> None:
     foreign = TracerProvider(shutdown_on_exit=False).get_tracer("foreign")
-    with tracer.start_as_current_span("root"), foreign.start_as_current_span("foreign") as span:
-        assert current().id == f"{span.get_span_context().trace_id:032x}"
+    with tracer.start_as_current_span("root") as root:
+        with foreign.start_as_current_span("foreign"):
+            session = current()
+            with tracer.start_as_current_span("leaf"):
+                leaf = current()
+    trace_id = f"{root.get_span_context().trace_id:032x}"
+    assert (session.id, session.path, session.name) == (trace_id, "/root", "root")
+    assert (leaf.id, leaf.path, leaf.name) == (trace_id, "/root/leaf", "root")
+
+
+def test_a_trace_of_another_provider_alone_has_its_id(tracer: Tracer) -> None:
+    foreign = TracerProvider(shutdown_on_exit=False).get_tracer("foreign")
+    with foreign.start_as_current_span("foreign") as span:
+        assert current() == SessionContext(f"{span.get_span_context().trace_id:032x}", "/")
 
 
 def test_two_processors_on_one_provider_are_as_one(tracing: Tracing) -> None:

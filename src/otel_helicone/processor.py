@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcessor
 
@@ -14,6 +15,7 @@ from otel_helicone.session_context.ancestry import (
     SpanNode,
     forget,
     keep_texts,
+    node_around,
     note_child,
     open_spans,
 )
@@ -118,9 +120,13 @@ class HeliconeSpanProcessor(SpanProcessor):
             else:
                 try:
                     node.parent = above = open_spans[parent[1]]
-                except KeyError:  # unsampled, or let go of
-                    node.parent = None
-                    node.settings = self._settings
+                except KeyError:  # unsampled, let go of, or of another provider
+                    around = node_around(trace.get_current_span(parent_context))
+                    node.parent = around
+                    if around is None:
+                        node.settings = self._settings
+                    elif around.texts is None:
+                        note_child(around, self._settings)
                 else:
                     if above.texts is None:
                         note_child(above, self._settings)

@@ -57,7 +57,7 @@ def add_session_headers(request: Request) -> Span | None:
         _warn_if_unrecorded(url.host, present)
         span = trace.get_current_span()
         settings = active_processors.settings_in_use()
-        context = resolve(span.get_span_context(), settings, fix=True)
+        context = resolve(span, settings, fix=True)
         added = []
         for name, lower, value in _wanted(context, settings):
             if lower not in present:

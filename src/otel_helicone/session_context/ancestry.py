@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from uuid import UUID
 from weakref import ref
 
+from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.trace import SpanContext
 
@@ -39,6 +40,7 @@ __all__ = [
     "chain_of",
     "forget",
     "keep_texts",
+    "node_around",
     "node_of",
     "note_child",
     "open_spans",
@@ -176,6 +178,20 @@ def node_of(context: SpanContext) -> SpanNode | None:
     if node is None or node.context[0] != context.trace_id:
         return None
     return node
+
+
+def node_around(span: trace.Span) -> SpanNode | None:
+    """Find the node of the parent of a span that no processor has seen.
+
+    Spans of a provider without the processor tell their parent, where they are the SDK's own. One
+    such span between two that are known leaves a gap of its segment, and nothing more.
+    """
+    parent = getattr(span, "parent", None)
+    if not isinstance(parent, SpanContext) or parent.is_remote:
+        return None
+    node = node_of(parent)
+    # A wrapper may tell anything.
+    return node if parent.trace_id == span.get_span_context().trace_id else None
 
 
 def parent_of(node: SpanNode) -> SpanNode | None:

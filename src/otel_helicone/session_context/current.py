@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from opentelemetry import trace
-from opentelemetry.trace import SpanContext
+from opentelemetry.trace import Span
 
 from otel_helicone import active_processors
 from otel_helicone.attribute_names import (
@@ -20,6 +20,7 @@ from otel_helicone.session_context import blocks
 from otel_helicone.session_context.ancestry import (
     SpanNode,
     chain_of,
+    node_around,
     node_of,
     session_id_of_trace,
     settings_of,
@@ -127,20 +128,18 @@ def session_headers() -> dict[str, str]:
 
 def _current(*, fix: bool) -> SessionContext | None:
     try:
-        span_context = trace.get_current_span().get_span_context()
-        return resolve(span_context, active_processors.settings_in_use(), fix=fix)
+        span = trace.get_current_span()
+        return resolve(span, active_processors.settings_in_use(), fix=fix)
     except Exception:
         log_failure_once("looking for the current session")
         return None
 
 
-def resolve(
-    span_context: SpanContext, defaults: Settings, *, fix: bool = False
-) -> SessionContext | None:
+def resolve(span: Span, defaults: Settings, *, fix: bool = False) -> SessionContext | None:
     """Resolve the session context of a span, by the rules of the session context.
 
     Args:
-        span_context: the span that is current; an invalid one where there is none.
+        span: the span that is current; an invalid one where there is none.
         defaults: the settings for spans that no processor has seen, such as unsampled ones.
         fix: whether a request is to carry the result, so that its texts have to stay.
 
@@ -148,7 +147,10 @@ def resolve(
         The session context; None where neither a span nor a block is there.
     """
     block = block_in(None) if blocks.in_use else None
-    node = node_of(span_context) if span_context.is_valid else None
+    span_context = span.get_span_context()
+    node = None
+    if span_context.is_valid:
+        node = node_of(span_context) or node_around(span)
     if node is not None:
         if fix and (node.texts is None or not node.texts.fixed):
             fix_and_restamp(node)
