@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry import context, trace
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import (
     Link,
@@ -188,6 +188,22 @@ def test_the_applications_rule_replaces_the_default(make_tracing: MakeTracing) -
         with tracer.start_as_current_span("a/b"):
             assert current().path == "/<a%2Fb>"
         assert current().name == "root"
+
+
+def test_a_rule_may_ask_for_the_current_session_and_start_spans(
+    make_tracing: MakeTracing,
+) -> None:
+    def rule(span: ReadableSpan) -> str:
+        current_session()
+        session_headers()
+        if span.name != "from the rule":
+            tracing.tracer.start_span("from the rule").end()
+        return f"<{span.name}>"
+
+    tracing = make_tracing(segment=rule)
+    with tracing.tracer.start_as_current_span("root"):
+        with tracing.tracer.start_as_current_span("leaf"):
+            assert (current_session() or pytest.fail()).path.endswith("/<leaf>")
 
 
 def test_a_rule_that_raises_is_logged_once_and_the_default_holds(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
@@ -23,6 +24,9 @@ from otel_helicone.log_once import log_failure_once
 from otel_helicone.session_context.escaping import escape_segment
 
 __all__ = ["SegmentRule", "default_segment", "segment_of"]
+
+# Whether this thread is in the middle of asking the application's rule.
+_asking: Final = threading.local()
 
 _INTERNAL: Final = SpanKind.INTERNAL
 _SERVER: Final = SpanKind.SERVER
@@ -113,9 +117,16 @@ def segment_of(span: ReadableSpan, rule: SegmentRule) -> str | None:
     Returns:
         The escaped segment, or None for a span that adds none.
     """
-    try:
-        segment = rule(span)
-    except Exception:
-        log_failure_once("asking the segment rule about a span")
+    if rule is default_segment or getattr(_asking, "now", False):
+        # A rule that asks for the current session would be asked for it in turn, without end.
         segment = default_segment(span)
+    else:
+        _asking.now = True
+        try:
+            segment = rule(span)
+        except Exception:
+            log_failure_once("asking the segment rule about a span")
+            segment = default_segment(span)
+        finally:
+            _asking.now = False
     return None if segment is None else escape_segment(segment)
