@@ -182,7 +182,7 @@ def test_nothing_leaks_out_of_a_block_that_raises() -> None:
     before = context.get_current()
     with pytest.raises(RuntimeError), session("s1"):
         raise RuntimeError
-    assert context.get_current() is before
+    assert context.get_current() == before
 
 
 # --- tasks and threads ---------------------------------------------------------------------------
@@ -237,13 +237,17 @@ def test_a_span_handed_to_a_thread_keeps_its_block(tracer: Tracer) -> None:
     assert seen == ["s1", "/a/root"]
 
 
-def test_an_explicitly_empty_context_starts_outside_the_block(tracing: Tracing) -> None:
-    with session("s1"):
-        tracing.tracer.start_span("detached", context=context.Context()).end()
-        tracing.tracer.start_span("inside").end()
-    exported = tracing.exported()
-    assert exported["detached"]["helicone.session.id"] != "s1"
-    assert exported["inside"]["helicone.session.id"] == "s1"
+def test_a_span_started_inside_belongs_to_it_whatever_its_parent(tracing: Tracing) -> None:
+    tracer = tracing.tracer
+    outside = set_span_in_context(tracer.start_span("outside"))
+    with tracer.start_as_current_span("root"), session("s1", path="/jobs"):
+        for name, parent in (("detached", context.Context()), ("explicit", outside)):
+            with tracer.start_as_current_span(name, context=parent):
+                headers = session_headers()
+            stamps = tracing.exported()[name]
+            assert headers["Helicone-Session-Id"] == stamps["helicone.session.id"] == "s1"
+            assert headers["Helicone-Session-Path"] == f"/jobs/{name}"
+            assert stamps["helicone.session.path"] == f"/jobs/{name}"
 
 
 def test_left_in_another_context_it_raises_and_logs_nothing(
@@ -404,3 +408,62 @@ def test_a_block_entered_inside_a_span_and_a_child_with_an_explicit_parent(trace
         child = tracer.start_span("child", context=set_span_in_context(root))
         with trace.use_span(child, end_on_exit=True):
             assert current_path() == "/in/child"
+
+
+def test_a_decorated_function_called_from_many_threads() -> None:
+    import sys
+
+    @session(name="shared")
+    def work() -> str | None:
+        return current_id()
+
+    wrong: list[object] = []
+
+    def call() -> None:
+        try:
+            ids = [work() for _ in range(500)]
+            if len(set(ids)) != 500 or current_id() is not None:
+                wrong.append(ids)
+        except Exception as error:
+            wrong.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=call) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not wrong
+
+
+def test_blocks_left_in_another_order_than_they_were_entered() -> None:
+    def work(name: str) -> Iterator[None]:
+        with session(name):
+            yield
+
+    one, two = work("one"), work("two")
+    next(one)
+    next(two)
+    assert current_id() == "two"
+    for left in (one, two):
+        assert list(left) == []
+    assert current_id() is None
+
+
+def test_a_session_context_can_be_pickled_and_copied(tracer: Tracer) -> None:
+    import copy
+    import pickle
+
+    with tracer.start_as_current_span("root"), session("s1", properties={"a": "b"}):
+        now = current_session()
+    assert pickle.loads(pickle.dumps(now)) == copy.deepcopy(now) == now
+
+
+def test_when_properties_are_too_many_the_nearest_blocks_stay() -> None:
+    with session("s1", properties={f"outer{number}": "x" * 100 for number in range(200)}):
+        with session(properties={"inner": "kept"}):
+            assert session_headers()["Helicone-Property-inner"] == "kept"

@@ -288,9 +288,9 @@ def test_a_wrapper_that_came_later_is_kept_and_ours_below_it_goes_quiet(
         again = HeliconeSpanProcessor()
         recorder.client(headers=AUTH).get(GATEWAY)
         again.shutdown()
+        assert stack.Client._send_single_request is theirs
     finally:
-        stack.Client._send_single_request = ours
-        HeliconeSpanProcessor().shutdown()
+        stack.Client._send_single_request = ours.__wrapped__
 
 
 def test_a_stack_is_instrumented_when_it_is_imported_later() -> None:
@@ -506,3 +506,85 @@ def test_a_current_span_that_raises_does_not_stop_the_call(
     caplog.failures_are_expected = True  # type: ignore[attr-defined]
     with trace.use_span(Broken(trace.INVALID_SPAN_CONTEXT)), session("s"):
         assert recorder.client(headers=AUTH).get(GATEWAY).status_code == 200
+
+
+def test_a_request_that_is_sent_again_to_another_host_loses_them(
+    tracer: Tracer, recorder: Recorder, stack: Any
+) -> None:
+    class Failover(stack.Auth):  # type: ignore[misc]
+        def auth_flow(self, request: Any) -> Any:
+            yield request
+            request.url = stack.URL("https://api.openai.com/v1")
+            request.headers["Host"] = "api.openai.com"
+            yield request
+
+    with tracer.start_as_current_span("parent"):
+        recorder.client(headers=AUTH, auth=Failover()).get(GATEWAY)
+    assert recorder.path(0) == "/parent"
+    assert recorder.helicone_headers(1) == {}
+
+
+def test_a_host_in_another_script_is_named_either_way(
+    make_tracing: MakeTracing, recorder: Recorder
+) -> None:
+    tracer = make_tracing(gateway_hosts=["xn--bcher-kva.example", "[0:0:0:0:0:0:0:1]:80"]).tracer
+    with tracer.start_as_current_span("parent"):
+        for url in ("https://bücher.example/v1", "http://[::1]/v1"):
+            recorder.client(headers=AUTH).get(url)
+            assert recorder.path() == "/parent", url
+
+
+def test_a_wrapper_that_took_ours_away_does_not_end_injection(
+    recorder: Recorder, stack: Any
+) -> None:
+    from unittest import mock
+
+    original = stack.Client._send_single_request
+    with mock.patch.object(stack.Client, "_send_single_request", original):
+        lost = HeliconeSpanProcessor()
+    assert stack.Client._send_single_request is original
+    again = HeliconeSpanProcessor()
+    with session("s1"):
+        recorder.client(headers=AUTH).get(GATEWAY)
+    assert recorder.helicone_headers()["helicone-session-id"] == "s1"
+    lost.shutdown()
+    again.shutdown()
+    assert stack.Client._send_single_request is original
+
+
+def test_a_processor_that_was_shut_down_says_so_once_when_it_is_used_again(
+    tracing: Tracing, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracing.processor.shutdown()
+    for _ in range(2):
+        with tracing.tracer.start_as_current_span("late"):
+            pass
+    assert len([r for r in caplog.records if "shut down" in r.getMessage()]) == 1
+    assert tracing.exported()["late"] == {}
+
+
+def test_a_filter_of_the_application_that_raises_is_not_its_trouble(
+    tracer: Tracer, recorder: Recorder
+) -> None:
+    def broken(_record: logging.LogRecord) -> bool:
+        raise RuntimeError("a defect of the application")
+
+    logger = logging.getLogger("otel_helicone")
+    logger.addFilter(broken)
+    try:
+        with tracer.start_as_current_span("parent"):
+            assert recorder.client().get(GATEWAY).status_code == 200
+    finally:
+        logger.removeFilter(broken)
+
+
+def test_a_blocked_import_of_a_stack_is_no_error() -> None:
+    import subprocess
+
+    program = """
+import sys
+sys.modules["httpx"] = None
+from otel_helicone import HeliconeSpanProcessor
+HeliconeSpanProcessor().shutdown()
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=60)

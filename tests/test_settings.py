@@ -143,3 +143,25 @@ def test_a_processor_that_could_not_be_made_turns_nothing_on() -> None:
 )
 def test_gateway_hosts(text: str, host: GatewayHost) -> None:
     assert parse_gateway_host(text) == host
+
+
+def test_a_module_that_fails_when_it_is_imported_is_a_setting_error() -> None:
+    with pytest.raises(SettingError, match="HELICONE_SEGMENT"):
+        make_settings(environ={"HELICONE_SEGMENT": ".rules:f"})
+
+
+def test_the_settings_of_a_processor_that_does_not_inject_count_too() -> None:
+    from uuid import UUID
+
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+
+    from otel_helicone import current_session
+
+    provider = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
+    provider.add_span_processor(HeliconeSpanProcessor(inject=False, session_id_format="uuid"))
+    with provider.get_tracer("app").start_as_current_span("unseen") as span:
+        session = current_session()
+    provider.shutdown()
+    assert session is not None
+    assert session.id == str(UUID(int=span.get_span_context().trace_id))

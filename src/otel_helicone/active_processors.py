@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from weakref import ref
 
+from otel_helicone.injection.hosts import normal_host
 from otel_helicone.settings import DEFAULT_SETTINGS, Settings
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ _processors: list[tuple[ref[SpanProcessor], Settings]] = []
 
 # Answers to is_gateway, which every request of the application asks for; emptied with each change.
 _MOST_ANSWERS: Final = 1000
-_answers: Final[dict[tuple[str, int | None], bool]] = {}
+_answers: Final[dict[tuple[bytes, int | None], bool]] = {}
 
 
 def add(processor: SpanProcessor, settings: Settings) -> None:
@@ -49,16 +50,16 @@ def settings_in_use() -> Settings:
     return processors[0][1] if processors else DEFAULT_SETTINGS
 
 
-def is_gateway(host: str, port: int | None) -> bool:
+def is_gateway(host: bytes, port: int | None) -> bool:
     """Tell whether a host is Helicone's by the settings of any processor that injects.
 
     Args:
-        host: a URL's host in lower case.
+        host: a URL's host, in ASCII.
         port: the port that the request uses.
     """
     answer = _answers.get((host, port))
     if answer is None:
-        parsed = host.rstrip(".")
+        parsed = normal_host(host.decode("ascii", "replace"))
         answer = any(
             gateway.matches(parsed, port)
             for _, settings in _processors

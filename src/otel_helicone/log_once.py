@@ -21,6 +21,13 @@ def _is_new(cause: str) -> bool:
     return True
 
 
+def _log(message: str, *arguments: object, exc_info: bool = False) -> None:
+    try:
+        _logger.warning(message, *arguments, exc_info=exc_info)
+    except Exception:
+        pass  # a filter or a handler of the application's raised: there is nobody left to tell
+
+
 def warn_once(cause: str, message: str, *arguments: object) -> None:
     """Log a warning the first time that this cause is seen in the process.
 
@@ -30,7 +37,7 @@ def warn_once(cause: str, message: str, *arguments: object) -> None:
         arguments: the values for the format string.
     """
     if _is_new(cause):
-        _logger.warning(message, *arguments)
+        _log(message, *arguments)
 
 
 def log_failure_once(where: str) -> None:
@@ -45,9 +52,9 @@ def log_failure_once(where: str) -> None:
 
     kind = sys.exc_info()[0]
     if _is_new(f"failure:{where}:{kind}"):
-        _logger.warning(
+        _log(
             "otel-helicone failed while %s; the application is not affected. "
             "This is logged once for each cause.",
             where,
-            exc_info=True,  # noqa: LOG014 - the caller handles the exception
+            exc_info=True,
         )

@@ -9,7 +9,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcessor
 
 from otel_helicone.injection import activation
-from otel_helicone.log_once import log_failure_once
+from otel_helicone.log_once import log_failure_once, warn_once
 from otel_helicone.session_context import blocks
 from otel_helicone.session_context.ancestry import (
     SpanNode,
@@ -25,6 +25,14 @@ from otel_helicone.session_context.texts import block_of
 from otel_helicone.settings import SessionIdFormat, make_settings
 
 __all__ = ["HeliconeSpanProcessor"]
+
+
+def _on_start_after_shutdown(span: Span, parent_context: Context | None = None) -> None:
+    warn_once(
+        "after-shutdown",
+        "A HeliconeSpanProcessor that was shut down sees spans and does nothing about them. "
+        "To use it with another provider, make a new one.",
+    )
 
 
 class HeliconeSpanProcessor(SpanProcessor):
@@ -98,8 +106,7 @@ class HeliconeSpanProcessor(SpanProcessor):
         self._stamp = self._settings.stamp
         limit = SpanLimits().max_span_attributes
         self._attribute_limit = 2**31 if limit is None else limit
-        if self._settings.inject:
-            activation.activate(self, self._settings)
+        activation.activate(self, self._settings)
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Link the span to its parent, and stamp it. Called by the SDK; never raises."""
@@ -108,7 +115,7 @@ class HeliconeSpanProcessor(SpanProcessor):
         try:
             context = span.context
             span_id = context[1]
-            if span_id in open_spans:
+            if span_id in open_spans and open_spans[span_id]() is span:
                 return  # another processor of this package has seen the span already
             node = SpanNode(span, forget)
             node.context = context
@@ -132,8 +139,11 @@ class HeliconeSpanProcessor(SpanProcessor):
                         note_child(above, self._settings)
             open_spans[span_id] = node
             if blocks.in_use:
-                # An explicit parent context counts alone, an empty one included.
+                # A span that starts inside a block belongs to it, also with an explicit parent
+                # from outside: so do the requests that are sent below it.
                 block = blocks.block_in(parent_context)
+                if block is None and parent_context is not None:
+                    block = blocks.block_in(None)
                 if block is None and node.parent is not None:
                     block = block_of(node.parent)
                 node.block = block
@@ -158,6 +168,8 @@ class HeliconeSpanProcessor(SpanProcessor):
         """Turn injection off, if this was the last processor that had it on."""
         try:
             activation.deactivate(self)
+            # In place of the method, so that a processor in use need not look for a flag.
+            self.__dict__["on_start"] = _on_start_after_shutdown
         except Exception:
             log_failure_once("shutting down")
 

@@ -205,7 +205,7 @@ def _imported(text: str) -> object:
         raise _Wrong("give 'package.module:function'")
     try:
         return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever the module does when it is imported
         raise _Wrong(f"give a function that can be imported ({error})") from None
 
 

@@ -48,9 +48,9 @@ def activate(processor: SpanProcessor, settings: Settings) -> None:
         active_processors.add(processor, settings)
         if settings.inject:
             for name in HTTP_STACKS:
-                if name in sys.modules:
-                    # Another thread may be in the middle of importing it: this waits for it.
-                    _install(importlib.import_module(name))
+                # None stands for a module whose import was blocked.
+                if sys.modules.get(name) is not None:
+                    _install(name)
             _wait_for_imports()
 
 
@@ -81,13 +81,14 @@ def _wait_for_imports() -> None:
 def _on_import(module: ModuleType) -> None:
     # No lock: this runs inside an import, maybe one that activate() itself waits for.
     if active_processors.injecting():
-        _install(module)
+        _install(module.__name__)
 
 
-def _install(module: ModuleType) -> None:
+def _install(name: str) -> None:
     try:
         from otel_helicone.injection.clients import install
 
-        install(module)
+        # Another thread may be in the middle of importing it: this waits for it.
+        install(importlib.import_module(name))
     except Exception:
-        log_failure_once(f"instrumenting {module.__name__}")
+        log_failure_once(f"instrumenting {name}")

@@ -8,7 +8,7 @@ from opentelemetry.trace import Span
 
 from otel_helicone.attribute_names import HELICONE_CACHE, HELICONE_REQUEST_ID
 from otel_helicone.log_once import log_failure_once
-from otel_helicone.session_context.ancestry import SpanTexts, node_of
+from otel_helicone.session_context.ancestry import node_of, texts_of
 
 if TYPE_CHECKING:
     from otel_helicone.injection.http_types import Response
@@ -36,7 +36,7 @@ def note_answer(response: Response, span: Span) -> None:
             if lower == b"helicone-id":
                 _set_request_id(span, value.decode("ascii", "replace")[:_LONGEST_ANSWER])
             elif lower == b"helicone-cache" and value.upper() == b"HIT":
-                span.set_attribute(HELICONE_CACHE, "HIT")
+                _set_unless_there(span, HELICONE_CACHE, "HIT")
     except Exception:
         log_failure_once("noting Helicone's answer on a span")
 
@@ -44,14 +44,18 @@ def note_answer(response: Response, span: Span) -> None:
 def _set_request_id(span: Span, request_id: str) -> None:
     node = node_of(span.get_span_context())
     if node is None:
-        span.set_attribute(HELICONE_REQUEST_ID, request_id)
+        _set_unless_there(span, HELICONE_REQUEST_ID, request_id)
         return
-    texts = node.texts
-    if texts is None:
-        texts = node.texts = SpanTexts()
+    texts = texts_of(node)
     sdk_span = node()
     attributes = None if sdk_span is None else sdk_span.attributes
     found = attributes.get(HELICONE_REQUEST_ID) if attributes else None
     if found is None or found == texts.request_id:
         span.set_attribute(HELICONE_REQUEST_ID, request_id)
         texts.request_id = request_id
+
+
+def _set_unless_there(span: Span, name: str, text: str) -> None:
+    attributes = getattr(span, "attributes", None)
+    if not attributes or attributes.get(name) is None:
+        span.set_attribute(name, text)

@@ -12,7 +12,6 @@ after the application's event hooks and above all transports, in the context of 
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Awaitable, Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["install", "uninstall_all"]
 
-_CLIENTS: Final = ("Client", "AsyncClient")
 _SEND: Final = "_send_single_request"
 _REDIRECT: Final = "_build_redirect_request"
 
@@ -43,7 +41,7 @@ def install(module: ModuleType) -> None:
     Args:
         module: ``httpx2`` or ``httpx``; after ``httpx2.alias_httpx()`` both are one module.
     """
-    for client_name in _CLIENTS:
+    for client_name, wrap in (("Client", _sending), ("AsyncClient", _sending_async)):
         client = getattr(module, client_name, None)
         if not isinstance(client, type):
             continue
@@ -55,7 +53,7 @@ def install(module: ModuleType) -> None:
                 module.__name__,
             )
             continue
-        _replace(client, _SEND, _sending)
+        _replace(client, _SEND, wrap)
         _replace(client, _REDIRECT, _redirecting)
 
 
@@ -76,17 +74,25 @@ def uninstall_all() -> None:
 
 
 def _replace(client: type, name: str, wrap: Callable[[_Replacement], _Replacement]) -> None:
-    if (client, name) in _replaced:
+    known = _replaced.get((client, name))
+    if known is not None and _reaches(getattr(client, name), known[0]):
         return
     replacement = wrap(getattr(client, name))
     _replaced[client, name] = (replacement, client.__dict__.get(name))
     setattr(client, name, replacement)
 
 
-def _sending(send: _Replacement) -> _Replacement:
-    if inspect.iscoroutinefunction(send):
-        return _sending_async(send)
+def _reaches(method: _Replacement, replacement: _Replacement) -> bool:
+    """Tell whether a method is ours, or a wrapper around it that says so."""
+    found: _Replacement | None = method
+    while found is not None:
+        if found is replacement:
+            return True
+        found = getattr(found, "__wrapped__", None)
+    return False
 
+
+def _sending(send: _Replacement) -> _Replacement:
     @functools.wraps(send)
     def _send_single_request(self: object, request: Request) -> Response:
         span = add_session_headers(request)

@@ -48,10 +48,14 @@ def add_session_headers(request: Request) -> Span | None:
     """
     try:
         url = request.url
-        if not _is_gateway(url):
-            return None
-        if _ADDED in request.__dict__:
+        sent_before = _ADDED in request.__dict__
+        if sent_before:
             _take_off_added(request)
+        if not _is_gateway(url):
+            if sent_before:
+                # It went to Helicone, and was given another address since.
+                _take_off_all(request)
+            return None
         headers = request.headers
         present = {name.lower(): value for name, value in headers.raw if name[:1] in _FIRST_LETTERS}
         _warn_if_unrecorded(url.host, present)
@@ -100,10 +104,7 @@ def take_off_helicone_headers(request: Request, previous: Request) -> None:
         url, before = request.url, previous.url
         if _is_gateway(url) or (url.host, _port(url)) == (before.host, _port(before)):
             return
-        raw = request.headers.raw
-        kept = [item for item in raw if not item[0].lower().startswith(_PREFIX)]
-        if len(kept) < len(raw):
-            _replace_headers(request, kept)
+        _take_off_all(request)
     except Exception:
         log_failure_once("taking Helicone's headers off a redirect")
 
@@ -113,7 +114,15 @@ def _port(url: Url) -> int | None:
 
 
 def _is_gateway(url: Url) -> bool:
-    return active_processors.is_gateway(url.host, _port(url))
+    # The raw host is ASCII also for names in other scripts.
+    return active_processors.is_gateway(url.raw_host, _port(url))
+
+
+def _take_off_all(request: Request) -> None:
+    raw = request.headers.raw
+    kept = [item for item in raw if not item[0].lower().startswith(_PREFIX)]
+    if len(kept) < len(raw):
+        _replace_headers(request, kept)
 
 
 def _take_off_added(request: Request) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-__all__ = ["HELICONE_HOSTS", "GatewayHost", "is_loopback", "parse_gateway_host"]
+__all__ = ["HELICONE_HOSTS", "GatewayHost", "is_loopback", "normal_host", "parse_gateway_host"]
 
 _LABEL: Final = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME: Final = rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*"
@@ -50,7 +50,7 @@ def parse_gateway_host(text: str) -> GatewayHost:
     """Read one gateway host from a setting.
 
     Args:
-        text: ``host``, ``host:port``, ``[ipv6]:port`` or ``*.host`` for the subdomains as well.
+        text: ``host``, ``host:port``, ``[ipv6]:port`` or ``*.host`` for it and its subdomains.
 
     Raises:
         ValueError: for anything else; the message says what would be right.
@@ -69,15 +69,30 @@ def parse_gateway_host(text: str) -> GatewayHost:
         raise ValueError(f"{error}; give 'host' or 'host:port'") from None
     if not host or parsed.path or parsed.query or parsed.fragment or "@" in parsed.netloc:
         raise ValueError("give 'host' or 'host:port', such as 'localhost:8787'")
-    host = host.rstrip(".").lower()
+    host = normal_host(host)
     if ":" in host:
         try:
             ipaddress.IPv6Address(host)
         except ValueError:
             raise ValueError("give an IPv6 address in brackets, such as '[::1]:8787'") from None
+        if subdomains:
+            raise ValueError("an address has no subdomains; leave the '*.' out")
     elif not re.fullmatch(_HOST_NAME, host):
         raise ValueError("give a host name, such as 'helicone.example.com' or 'localhost:8787'")
     return GatewayHost(host, port, subdomains)
+
+
+def normal_host(host: str) -> str:
+    """Write a host the one way that hosts are compared in: lower case, IPv6 in its short form."""
+    host = host.rstrip(".").lower()
+    if ":" in host:
+        import ipaddress
+
+        try:
+            return str(ipaddress.IPv6Address(host))
+        except ValueError:
+            return host
+    return host
 
 
 def is_loopback(host: str) -> bool:

@@ -39,6 +39,7 @@ __all__ = [
     "are_unchanged",
     "chain_of",
     "forget",
+    "is_ours",
     "keep_texts",
     "node_around",
     "node_of",
@@ -50,6 +51,7 @@ __all__ = [
     "settings_of",
     "stamped_on",
     "texts_lock",
+    "texts_of",
 ]
 
 
@@ -118,6 +120,8 @@ class SpanTexts:
     root: SpanNode | None = None
     """The local root; None at the root itself, which must not hold itself alive."""
     said: SaidIds | None = None
+    settings: Settings | None = None
+    """Those of the local root, which hold for the whole trace."""
     effective_name: str | None = None
     """The name of the session that spans below this one belong to."""
     own_id: object = None
@@ -145,18 +149,23 @@ class SaidIds:
         """The one of the three ids that counts."""
 
 
+# A limit on the length of attributes cuts the stamps as well. One below this would make every
+# attribute of the application unreadable; what is shorter than this is the application's own.
+_SHORTEST_CUT: Final = 16
+
 # Keyed by the span id alone: a pair with the trace id would cost another 0.25 µs for each span.
 # Two live spans of one id are told apart where they are looked up.
 open_spans: Final[dict[int, SpanNode]] = {}
 
-# Held for the few stores that fix texts, never while code of the application runs.
-texts_lock = threading.Lock()
+# Held for the few stores that fix texts. Re-entrant, because code of the application may run in the
+# middle of them all the same: a signal handler, or a finalizer that the garbage collector calls.
+texts_lock = threading.RLock()
 
 
 def _renew_lock_after_fork() -> None:
     # Another thread of the parent process may have held it at the moment of the fork.
     global texts_lock
-    texts_lock = threading.Lock()
+    texts_lock = threading.RLock()
 
 
 register_at_fork(after_in_child=_renew_lock_after_fork)
@@ -164,10 +173,10 @@ register_at_fork(after_in_child=_renew_lock_after_fork)
 
 def forget(node: SpanNode) -> None:
     """Drop a span from the open ones; called when the application has let go of it."""
-    try:
-        del open_spans[node.context[1]]
-    except KeyError:
-        pass
+    span_id = node.context[1]
+    # A generator of ids that repeats itself may have given the id to another span since.
+    if open_spans.get(span_id) is node:
+        del open_spans[span_id]
     if node.texts is not None:
         node.texts.view = None
 
@@ -247,27 +256,42 @@ def said_attributes(
     said = {name: attributes.get(name) for name in names}
     if stamped is not None:
         for name, text in zip(STAMPED, stamped, strict=True):
-            if text is not None and said.get(name) == text:
+            if text is not None and name in said and is_ours(said[name], text):
                 del said[name]
     return said or None
+
+
+def is_ours(found: object, text: str | None) -> bool:
+    """Tell whether an attribute is the text that was written, maybe cut by the SDK's limit."""
+    if found == text:
+        return True
+    if type(found) is not str or text is None:
+        return False
+    return len(found) >= _SHORTEST_CUT and text.startswith(found)
 
 
 def are_unchanged(attributes: Mapping[str, object], stamped: Stamps) -> bool:
     """Tell whether the stamps that others could have replaced to say more are as written."""
     try:
-        return (
-            attributes[HELICONE_SESSION_ID] == stamped[0]
-            and attributes[HELICONE_SESSION_NAME] == stamped[2]
+        return is_ours(attributes[HELICONE_SESSION_ID], stamped[0]) and is_ours(
+            attributes[HELICONE_SESSION_NAME], stamped[2]
         )
     except KeyError:
         return False
 
 
+def texts_of(node: SpanNode) -> SpanTexts:
+    """Give a node's texts, made where there are none yet; never in place of those of a rival."""
+    if node.texts is None:
+        with texts_lock:
+            if node.texts is None:
+                node.texts = SpanTexts()
+    return node.texts
+
+
 def note_child(parent: SpanNode, settings: Settings) -> None:
     """Remember that a span has children: what it says must outlive it."""
-    texts = parent.texts
-    if texts is None:
-        texts = parent.texts = SpanTexts()
+    texts = texts_of(parent)
     texts.outlived = True
     span = parent()
     if span is None:
@@ -278,8 +302,10 @@ def note_child(parent: SpanNode, settings: Settings) -> None:
     if stamped_on(parent) is not None:
         texts.view = span.attributes
     if texts.path is None:
-        texts.name = span.name
-        texts.segment = segment_of(span, settings.segment)
+        name, segment = span.name, segment_of(span, settings.segment)
+        with texts_lock:
+            if not texts.fixed:
+                texts.name, texts.segment = name, segment
 
 
 def keep_texts(node: SpanNode, span: ReadableSpan, settings: Settings) -> bool:
@@ -291,6 +317,7 @@ def keep_texts(node: SpanNode, span: ReadableSpan, settings: Settings) -> bool:
     texts = node.texts
     if texts is None or texts.ended:
         return False
+    settings = texts.settings or settings
     texts.attributes = said_attributes(span, stamped_on(node), settings.wanted_attributes)
     texts.view = None
     segment = segment_of(span, settings.segment)

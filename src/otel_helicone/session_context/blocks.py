@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, ParamSpec, TypeVar, cast
@@ -22,7 +23,7 @@ from otel_helicone.session_context.escaping import (
 )
 from otel_helicone.session_context.path import Path
 
-__all__ = ["Block", "PathBase", "block_in", "in_use", "session"]
+__all__ = ["Block", "FirstName", "Frame", "PathBase", "block_in", "in_use", "session"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -44,6 +45,15 @@ class PathBase:
         self.path = path
 
 
+class FirstName:
+    """The name that a session without one of its own was first sent with."""
+
+    __slots__ = ("name",)
+
+    def __init__(self) -> None:
+        self.name: str | None = None
+
+
 @dataclass(frozen=True)
 class Block:
     """One entered ``session(...)`` block, with what it takes over from the blocks around it."""
@@ -53,12 +63,65 @@ class Block:
     base: PathBase | None
     user_id: str | None
     properties: Mapping[str, str]
+    first_name: FirstName
+    """Shared by the blocks of one session."""
+
+    @property
+    def session_name(self) -> str | None:
+        """The name as it was given, else as it was first sent, else None."""
+        return self.name or self.first_name.name
+
+    def fix_session_name(self, name: str | None) -> None:
+        """Keep the first name that is sent: Helicone groups by id and name together."""
+        if self.name is None and self.first_name.name is None:
+            self.first_name.name = name
+
+
+class Frame:
+    """A block in a context, with the frames around it.
+
+    It is all that a context keeps of a block; contexts are copied into tasks, and one that kept
+    the contexts around it would keep their spans alive.
+    """
+
+    __slots__ = ("block", "outer", "owner")
+
+    def __init__(self, block: Block, outer: Frame | None, owner: object) -> None:
+        self.block = block
+        self.outer = outer
+        self.owner = owner
 
 
 def block_in(context: Context | None) -> Block | None:
     """Give the nearest block of a context, of the current one where it is None."""
-    block = (get_current() if context is None else context).get(_BLOCK_KEY)
-    return block if isinstance(block, Block) else None
+    frame = _frame_in(get_current() if context is None else context)
+    return None if frame is None else frame.block
+
+
+def _frame_in(context: Context) -> Frame | None:
+    frame = context.get(_BLOCK_KEY)
+    return frame if isinstance(frame, Frame) else None
+
+
+def _leave(owner: object) -> None:
+    """Take the nearest frame of an owner out of the current context, and no other."""
+    current = get_current()
+    inner: list[Frame] = []
+    frame = _frame_in(current)
+    while frame is not None and frame.owner is not owner:
+        inner.append(frame)
+        frame = frame.outer
+    if frame is None:
+        return  # left in a context that never had the block
+    left = frame.outer
+    for kept in reversed(inner):
+        left = Frame(kept.block, left, kept.owner)
+    # No token is used: a block may be left in another task than it was entered in, where a token
+    # is refused.
+    if left is not None:
+        attach(set_value(_BLOCK_KEY, left, current))
+    else:
+        attach(Context({key: value for key, value in current.items() if key != _BLOCK_KEY}))
 
 
 class session:  # noqa: N801 - used like a function, as contextlib's own classes are
@@ -102,14 +165,9 @@ class session:  # noqa: N801 - used like a function, as contextlib's own classes
         self._segments = None if path is None else split_path(path)
         self._user_id = escape_value(user_id)
         self._properties = _safe_properties(properties)
-        # One entry for each time that this object is entered and not yet left.
-        self._entered: list[tuple[Context, Context]] = []
 
     def __enter__(self) -> None:
-        outside = get_current()
-        inside = self._inside(outside)
-        self._entered.append((outside, inside))
-        attach(inside)
+        attach(self._inside(get_current(), self))
 
     def __exit__(
         self,
@@ -117,23 +175,7 @@ class session:  # noqa: N801 - used like a function, as contextlib's own classes
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        current = get_current()
-        block = current.get(_BLOCK_KEY)
-        # The same object may be entered by several tasks at once: find the entry of this one.
-        for index in range(len(self._entered) - 1, -1, -1):
-            outside, inside = self._entered[index]
-            if inside.get(_BLOCK_KEY) is block:
-                del self._entered[index]
-                # No token is used: a block may be left in another task than it was entered in,
-                # where a token is refused.
-                if current is inside:
-                    attach(outside)
-                else:
-                    attach(set_value(_BLOCK_KEY, outside.get(_BLOCK_KEY), current))
-                return
-        # Left in a context that never had the block: there is nothing to take away.
-        if self._entered:
-            self._entered.pop()
+        _leave(self)
 
     def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
         """Decorate a function: each call of it is a block of its own."""
@@ -148,16 +190,23 @@ class session:  # noqa: N801 - used like a function, as contextlib's own classes
             wrapper = self._around_function(function)
         return cast("Callable[_P, _R]", functools.wraps(function)(wrapper))
 
-    def _inside(self, outside: Context) -> Context:
+    def _inside(self, outside: Context, owner: object) -> Context:
         global in_use
         in_use = True
-        return set_value(_BLOCK_KEY, self._block(block_in(outside)), outside)
+        outer = _frame_in(outside)
+        block = self._block(None if outer is None else outer.block)
+        return set_value(_BLOCK_KEY, Frame(block, outer, owner), outside)
 
     def _block(self, around: Block | None) -> Block:
         base = None if self._segments is None else PathBase(Path.of(self._segments))
         if around is None:
             return Block(
-                self._id or str(uuid4()), self._name, base, self._user_id, self._properties
+                self._id or str(uuid4()),
+                self._name,
+                base,
+                self._user_id,
+                self._properties,
+                FirstName(),
             )
         says_something = self._segments is not None or self._user_id or self._properties
         stays = self._id is None and self._name is None and bool(says_something)
@@ -166,19 +215,30 @@ class session:  # noqa: N801 - used like a function, as contextlib's own classes
             self._name or around.name,
             base or around.base,
             self._user_id or around.user_id,
-            MappingProxyType({**around.properties, **self._properties}),
+            # The nearest first: where there are too many for a request, the others are left out.
+            MappingProxyType({**self._properties, **around.properties, **self._properties}),
+            around.first_name if stays else FirstName(),
         )
+
+    @contextmanager
+    def _entered(self) -> Generator[None]:
+        owner = object()  # one call of a decorated function, whatever thread or task it is in
+        attach(self._inside(get_current(), owner))
+        try:
+            yield
+        finally:
+            _leave(owner)
 
     def _around_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            with self:
+            with self._entered():
                 return function(*args, **kwargs)
 
         return call
 
     def _around_coroutine(self, function: Callable[..., Any]) -> Callable[..., Any]:
         async def call(*args: Any, **kwargs: Any) -> Any:
-            with self:
+            with self._entered():
                 return await function(*args, **kwargs)
 
         return call
@@ -186,7 +246,7 @@ class session:  # noqa: N801 - used like a function, as contextlib's own classes
     def _around_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def iterate(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
             inner: Generator[Any, Any, Any] = function(*args, **kwargs)
-            own = _OwnContext(self._inside(get_current()))
+            own = _OwnContext(self._inside(get_current(), object()))
             step: Callable[[], Any] = functools.partial(next, inner)
             while True:
                 try:
@@ -210,7 +270,7 @@ class session:  # noqa: N801 - used like a function, as contextlib's own classes
     def _around_async_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
         async def iterate(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
             inner: AsyncGenerator[Any, Any] = function(*args, **kwargs)
-            own = _OwnContext(self._inside(get_current()))
+            own = _OwnContext(self._inside(get_current(), object()))
             step: Callable[[], Any] = inner.__anext__
             while True:
                 try:

@@ -74,12 +74,18 @@ class SessionContext:
     user_id: str | None = None
     properties: Mapping[str, str] = field(default_factory=lambda: _NO_PROPERTIES, hash=False)
     _span: SpanNode | None = field(default=None, repr=False, compare=False)
+    _block: Block | None = field(default=None, repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle and copy the texts alone: what they came from belongs to this process."""
+        texts = (self.id, self.path, self.name, self.user_id, dict(self.properties))
+        return SessionContext, texts
 
     def headers(self) -> dict[str, str]:
         """Give the request headers that carry this session context to Helicone.
 
-        From then on the names used in them are fixed: a span above that is renamed later keeps
-        its text in this trace's paths.
+        They hold the names of this moment, which are fixed by it: a span that is renamed later
+        keeps its text in this trace's paths.
 
         Returns:
             A new dict: ``Helicone-Session-Id``, ``-Path`` and ``-Name``, ``Helicone-User-Id`` and
@@ -88,19 +94,21 @@ class SessionContext:
         try:
             if self._span is not None:
                 fix_and_restamp(self._span)
+                return dict(_header_pairs(_of_span(self._span, self._block, fix=True)))
         except Exception:
             log_failure_once("fixing the names in a session's path")
-        return dict(self._headers())
+        return dict(_header_pairs(self))
 
-    def _headers(self) -> Iterator[tuple[str, str]]:
-        yield "Helicone-Session-Id", self.id
-        yield "Helicone-Session-Path", self.path
-        if self.name is not None:
-            yield "Helicone-Session-Name", self.name
-        if self.user_id is not None:
-            yield "Helicone-User-Id", self.user_id
-        for name, value in self.properties.items():
-            yield f"Helicone-Property-{name}", value
+
+def _header_pairs(context: SessionContext) -> Iterator[tuple[str, str]]:
+    yield "Helicone-Session-Id", context.id
+    yield "Helicone-Session-Path", context.path
+    if context.name is not None:
+        yield "Helicone-Session-Name", context.name
+    if context.user_id is not None:
+        yield "Helicone-User-Id", context.user_id
+    for name, value in context.properties.items():
+        yield f"Helicone-Property-{name}", value
 
 
 def current_session() -> SessionContext | None:
@@ -154,11 +162,11 @@ def resolve(span: Span, defaults: Settings, *, fix: bool = False) -> SessionCont
     if node is not None:
         if fix and (node.texts is None or not node.texts.fixed):
             fix_and_restamp(node)
-        return _of_span(node, block)
+        return _of_span(node, block, fix=fix)
     if block is not None:
         path = "/" if block.base is None else block.base.path.text
         properties = _merged(defaults.properties, block.properties)
-        return SessionContext(block.id, path, block.name, block.user_id, properties)
+        return SessionContext(block.id, path, block.session_name, block.user_id, properties)
     if span_context.is_valid:
         # Unsampled, remote, or of a provider without the processor: neither its name nor its
         # parents are known, but the trace id is.
@@ -167,7 +175,7 @@ def resolve(span: Span, defaults: Settings, *, fix: bool = False) -> SessionCont
     return None
 
 
-def _of_span(node: SpanNode, around: Block | None) -> SessionContext:
+def _of_span(node: SpanNode, around: Block | None, *, fix: bool) -> SessionContext:
     chain = chain_of(node)
     root = chain[-1]
     settings = settings_of(root)
@@ -180,8 +188,7 @@ def _of_span(node: SpanNode, around: Block | None) -> SessionContext:
             or said.listed_id
             or session_id_of_trace(node.context[0], settings.session_id_format)
         )
-        stamped = stamped_on(node)
-        if stamped is not None and stamped[0] != session_id and stamped[0] is not None:
+        if _is_stamped_otherwise(node, session_id):
             restamp(root)  # an id was set, since, on a span between this one and the root
         return SessionContext(
             session_id,
@@ -198,14 +205,26 @@ def _of_span(node: SpanNode, around: Block | None) -> SessionContext:
     else:
         # The block was entered inside the span: nothing of the span is in it.
         path = block.base.path.text
+    name = block.session_name or session_name_of(root, said.session_name)
+    if fix:
+        block.fix_session_name(name)
     return SessionContext(
         block.id,
         path,
-        block.name or session_name_of(root, said.session_name),
+        name,
         block.user_id or said.user_id,
         _merged(settings.properties, said.properties, block.properties),
         node,
+        around,
     )
+
+
+def _is_stamped_otherwise(node: SpanNode, session_id: str) -> bool:
+    stamped = stamped_on(node)
+    if stamped is None or stamped[0] is None or stamped[0] == session_id:
+        return False
+    # Where the application set the id on this very span, its stamp was replaced for good.
+    return node.texts is None or escape_session_id(node.texts.own_id) != session_id
 
 
 class _Said:
@@ -252,16 +271,21 @@ def _merged(*layers: Mapping[str, str] | None) -> Mapping[str, str]:
     filled = [layer for layer in layers if layer]
     if not filled:
         return _NO_PROPERTIES
-    merged = {name: value for layer in filled for name, value in layer.items()}
-    length = sum(len(name) + len(value) for name, value in merged.items())
-    while length > _MAX_PROPERTIES_LENGTH:
-        name, value = merged.popitem()
-        length -= len(name) + len(value)
-        warn_once(
-            "properties-too-long",
-            "The custom properties of a session are longer than %d characters together; "
-            "those past that are left out, the first of them here: %s",
-            _MAX_PROPERTIES_LENGTH,
-            name,
-        )
+    merged: dict[str, str] = {}
+    length = 0
+    for layer in reversed(filled):
+        for name, value in layer.items():
+            if name in merged:
+                continue
+            length += len("Helicone-Property-: \r\n") + len(name) + len(value)
+            if length > _MAX_PROPERTIES_LENGTH:
+                warn_once(
+                    "properties-too-long",
+                    "The custom properties of a session take more than %d characters of headers; "
+                    "those past that are left out, the first of them here: %s",
+                    _MAX_PROPERTIES_LENGTH,
+                    name,
+                )
+                return MappingProxyType(merged)
+            merged[name] = value
     return MappingProxyType(merged)

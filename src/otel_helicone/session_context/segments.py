@@ -23,7 +23,7 @@ from otel_helicone.attribute_names import (
 from otel_helicone.log_once import log_failure_once
 from otel_helicone.session_context.escaping import escape_segment
 
-__all__ = ["SegmentRule", "default_segment", "segment_of"]
+__all__ = ["SegmentRule", "default_segment", "is_asking", "segment_of"]
 
 # Whether this thread is in the middle of asking the application's rule.
 _asking: Final = threading.local()
@@ -107,6 +107,11 @@ def _lower(value: object) -> str:
     return str(value).lower()
 
 
+def is_asking() -> bool:
+    """Tell whether this thread is in the middle of asking the application's rule."""
+    return getattr(_asking, "now", False)
+
+
 def segment_of(span: ReadableSpan, rule: SegmentRule) -> str | None:
     """Give a span's escaped segment by a rule; what the rule raises is logged once.
 
@@ -117,7 +122,7 @@ def segment_of(span: ReadableSpan, rule: SegmentRule) -> str | None:
     Returns:
         The escaped segment, or None for a span that adds none.
     """
-    if rule is default_segment or getattr(_asking, "now", False):
+    if rule is default_segment or is_asking():
         # A rule that asks for the current session would be asked for it in turn, without end.
         segment = default_segment(span)
     else:

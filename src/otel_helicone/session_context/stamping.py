@@ -18,7 +18,7 @@ from otel_helicone.attribute_names import (
     HELICONE_SESSION_NAME,
     HELICONE_SESSION_PATH,
 )
-from otel_helicone.session_context import blocks
+from otel_helicone.session_context import ancestry, blocks
 from otel_helicone.session_context.ancestry import (
     STAMPED,
     SaidIds,
@@ -26,12 +26,14 @@ from otel_helicone.session_context.ancestry import (
     SpanTexts,
     Stamps,
     chain_of,
+    is_ours,
     note_child,
     open_spans,
     parent_of,
     session_id_of_trace,
     settings_of,
     stamped_on,
+    texts_of,
 )
 from otel_helicone.session_context.escaping import (
     escape_segment,
@@ -40,11 +42,12 @@ from otel_helicone.session_context.escaping import (
     known_segments,
 )
 from otel_helicone.session_context.path import Path
-from otel_helicone.session_context.segments import default_segment, segment_of
+from otel_helicone.session_context.segments import default_segment, is_asking, segment_of
 from otel_helicone.session_context.texts import (
     block_of,
     fix_texts,
     name_and_segment,
+    name_of_root,
     path_above,
     said_by,
 )
@@ -70,9 +73,10 @@ def stamp_at_start(node: SpanNode, span: Span, settings: Settings, attribute_lim
     above = None
     if parent is not None and parent.context[0] == node.context[0]:
         above = parent.texts
-        if above is None or above.path is None or not above.outlived:
+        if above is None or above.said is None or above.path is None or not above.outlived:
             above = _texts_to_inherit(parent, settings)
         root = above.root
+        settings = above.settings or settings
         # The parent and the root are where frameworks rename and applications set ids; a change in
         # between shows when a request is sent. To look at every ancestor would make the cost of a
         # span depend on its depth.
@@ -166,17 +170,17 @@ def _root_of(node: SpanNode) -> SpanNode:
 
 def fix_and_restamp(node: SpanNode) -> None:
     """Fix the texts that lead to a span, because a request is to carry them."""
+    if is_asking():
+        return  # what the rule is asked with is not what it will answer
     root = fix_texts(node)
     if root is not None:
         restamp(root)
 
 
 def _refresh(node: SpanNode, settings: Settings) -> None:
-    texts = node.texts
-    if texts is None:
-        texts = node.texts = SpanTexts()
+    texts = texts_of(node)
     parent = parent_of(node)
-    texts.name, texts.segment = name_and_segment(node, settings)
+    _read(node, texts, settings)
     above = None if parent is None else _derived_texts(parent, settings)
     _derive(node, texts, parent, above, said_by(node, settings), settings)
     span = node()
@@ -188,12 +192,14 @@ def _refresh(node: SpanNode, settings: Settings) -> None:
     for index, text in enumerate(_stamps(node, texts)):
         name, before = STAMPED[index], written[index]
         # Neither what the application set since, nor what was evicted, is written again.
-        if text is not None and before not in (None, text) and attributes.get(name) == before:
+        if text is None or before is None or before == text:
+            continue
+        if is_ours(attributes.get(name), before):
             span.set_attribute(name, text)
             written[index] = text
     node.stamped = (written[0], written[1], written[2])
     found = attributes.get(HELICONE_SESSION_ID)
-    texts.own_id = None if found == written[0] else found
+    texts.own_id = None if is_ours(found, written[0]) else found
 
 
 def _texts_to_inherit(parent: SpanNode, settings: Settings) -> SpanTexts:
@@ -217,7 +223,9 @@ def _is_stale(node: SpanNode, texts: SpanTexts | None) -> bool:
     try:
         # No test for what may be missing: each would cost as much as the look-up.
         found = texts.view[HELICONE_SESSION_ID]  # type: ignore[index]
-        return found != node.stamped[0] and found != texts.own_id  # type: ignore[index]
+        if found == node.stamped[0] or found == texts.own_id:  # type: ignore[index]
+            return False
+        return not is_ours(found, node.stamped[0])  # type: ignore[index]
     except (AttributeError, KeyError, TypeError):
         return False  # evicted, or never written
 
@@ -236,14 +244,19 @@ def _derived_texts(node: SpanNode, settings: Settings) -> SpanTexts:
         link = parent_of(link)
     parent = link
     for link in reversed(missing):
-        texts = link.texts
-        if texts is None:
-            texts = link.texts = SpanTexts()
-        texts.name, texts.segment = name_and_segment(link, settings)
+        texts = texts_of(link)
+        _read(link, texts, settings)
         _derive(link, texts, parent, above, said_by(link, settings), settings)
         above, parent = texts, link
     assert above is not None
     return above
+
+
+def _read(node: SpanNode, texts: SpanTexts, settings: Settings) -> None:
+    name, segment = name_and_segment(node, settings)
+    with ancestry.texts_lock:
+        if not texts.fixed:
+            texts.name, texts.segment = name, segment
 
 
 def _derive(
@@ -258,18 +271,23 @@ def _derive(
     if above is None:
         said = SaidIds(session_id_of_trace(node.context[0], settings.session_id_format))
         if not texts.fixed:
-            texts.session_name = escape_value(texts.name)
+            texts.session_name = name_of_root(texts.name)
     else:
         assert above.said is not None
         said = above.said
         texts.root = above.root or parent
+        settings = above.settings or settings
+    texts.settings = settings
     texts.said = said if attributes is None else _heard(said, attributes, settings)
     texts.effective_name = _name(texts.said, texts if texts.root is None else texts.root.texts)
     if not texts.fixed:
         start = None if above is None or blocks.in_use else above.path
         if start is None:
             start = path_above(node) or (above.path if above is not None else None) or Path.root()
-        texts.path = start if texts.segment is None else start.child(texts.segment)
+        path = start if texts.segment is None else start.child(texts.segment)
+        with ancestry.texts_lock:
+            if not texts.fixed:
+                texts.path = path
 
 
 def _heard(above: SaidIds, attributes: Mapping[str, object], settings: Settings) -> SaidIds:
@@ -294,7 +312,7 @@ def _stamps(node: SpanNode, texts: SpanTexts) -> tuple[str, str, str | None]:
     block = block_of(node) if blocks.in_use else None
     if block is not None:
         session_id = block.id
-        name = block.name or name
+        name = block.session_name or name
     return session_id, path.text, name
 
 

@@ -12,16 +12,16 @@ from otel_helicone.attribute_names import HELICONE_SESSION_NAME
 from otel_helicone.session_context import ancestry
 from otel_helicone.session_context.ancestry import (
     SpanNode,
-    SpanTexts,
     are_unchanged,
     chain_of,
     parent_of,
     said_attributes,
     settings_of,
     stamped_on,
+    texts_of,
 )
 from otel_helicone.session_context.blocks import Block, PathBase
-from otel_helicone.session_context.escaping import escape_segment, escape_value
+from otel_helicone.session_context.escaping import UNNAMED_SEGMENT, escape_segment, escape_value
 from otel_helicone.session_context.path import Path
 from otel_helicone.session_context.segments import segment_of
 from otel_helicone.settings import Settings
@@ -31,6 +31,7 @@ __all__ = [
     "block_of",
     "fix_texts",
     "name_and_segment",
+    "name_of_root",
     "path_above",
     "path_of",
     "said_by",
@@ -133,7 +134,12 @@ def session_name_of(root: SpanNode, said_name: str | None) -> str | None:
     if said_name is not None:
         return said_name
     name, _ = name_and_segment(root, settings_of(root))
-    return escape_value(name)
+    return name_of_root(name)
+
+
+def name_of_root(name: object) -> str:
+    """Give the name of a session from that of its root span; a nameless one is called so too."""
+    return escape_value(name) or UNNAMED_SEGMENT
 
 
 def fix_texts(node: SpanNode) -> SpanNode | None:
@@ -176,9 +182,7 @@ def _session_name_to_fix(chain: list[SpanNode], settings: Settings) -> str | Non
 
 def _fix(node: SpanNode, name: object, segment: str | None, session_name: str | None) -> bool:
     """Fix one span below those that are fixed; tell whether a stamped text has changed."""
-    texts = node.texts
-    if texts is None:
-        texts = node.texts = SpanTexts()
+    texts = texts_of(node)
     if texts.fixed:
         return False
     parent = parent_of(node)
