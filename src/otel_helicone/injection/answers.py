@@ -47,8 +47,10 @@ def _set_request_id(span: Span, request_id: str) -> None:
         _set_unless_there(span, HELICONE_REQUEST_ID, request_id)
         return
     texts = texts_of(node)
-    sdk_span = node()
-    attributes = None if sdk_span is None else sdk_span.attributes
+    attributes = texts.view
+    if attributes is None:
+        sdk_span = node()
+        attributes = None if sdk_span is None else sdk_span.attributes
     found = attributes.get(HELICONE_REQUEST_ID) if attributes else None
     if found is None or found == texts.request_id:
         span.set_attribute(HELICONE_REQUEST_ID, request_id)

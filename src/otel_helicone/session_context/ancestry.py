@@ -183,8 +183,8 @@ def forget(node: SpanNode) -> None:
 
 def node_of(context: SpanContext) -> SpanNode | None:
     """Find the node of a span by its span context, whatever object wraps the span."""
-    node = open_spans.get(context.span_id)
-    if node is None or node.context[0] != context.trace_id:
+    node = open_spans.get(context[1])
+    if node is None or node.context[0] != context[0]:
         return None
     return node
 
