@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import threading
-from os import register_at_fork
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
@@ -32,7 +32,8 @@ def _renew_lock_after_fork() -> None:
     _lock = threading.Lock()
 
 
-register_at_fork(after_in_child=_renew_lock_after_fork)
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_renew_lock_after_fork)
 
 
 def activate(processor: SpanProcessor, settings: Settings) -> None:

@@ -7,9 +7,9 @@ are needed.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
-from os import register_at_fork
 from typing import TYPE_CHECKING, Final, TypeAlias
 from uuid import UUID
 from weakref import ref
@@ -168,7 +168,8 @@ def _renew_lock_after_fork() -> None:
     texts_lock = threading.RLock()
 
 
-register_at_fork(after_in_child=_renew_lock_after_fork)
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_renew_lock_after_fork)
 
 
 def forget(node: SpanNode) -> None:
