@@ -539,3 +539,22 @@ def test_the_lock_may_be_taken_again_by_a_finalizer_or_a_signal_handler(tracer: 
 
     with tracer.start_as_current_span("root"), ancestry.texts_lock:
         assert session_headers()["Helicone-Session-Path"] == "/root"
+
+
+@pytest.mark.parametrize("part", ["stamp_at_start", "keep_texts"])
+def test_an_exception_inside_the_library_is_logged_once_and_swallowed(
+    tracing: Tracing, part: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from otel_helicone import processor
+
+    def broken(*_arguments: object) -> None:
+        raise RuntimeError("a defect of the library")
+
+    monkeypatch.setattr(processor, part, broken)
+    caplog.failures_are_expected = True  # type: ignore[attr-defined]
+    for _ in range(3):
+        with tracing.tracer.start_as_current_span("root"):
+            with tracing.tracer.start_as_current_span("leaf"):
+                assert current().path == "/root/leaf"
+    assert len([r for r in caplog.records if "failed while" in r.getMessage()]) == 1
+    assert len(tracing.exporter.get_finished_spans()) == 6

@@ -22,14 +22,14 @@ HTTP_STACKS: Final = ("httpx2", "httpx")
 """The modules whose ``Client`` and ``AsyncClient`` are instrumented."""
 
 # What puts headers on requests is imported when a processor asks for it, not with the package.
-_lock = threading.Lock()
+_lock = threading.RLock()
 _waiting_for_imports = False
 
 
 def _renew_lock_after_fork() -> None:
     # Another thread of the parent process may have held it at the moment of the fork.
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):  # Windows has no fork
