@@ -27,14 +27,6 @@ from otel_helicone.settings import SessionIdFormat, make_settings
 __all__ = ["HeliconeSpanProcessor"]
 
 
-def _on_start_after_shutdown(span: Span, parent_context: Context | None = None) -> None:
-    warn_once(
-        "after-shutdown",
-        "A HeliconeSpanProcessor that was shut down sees spans and does nothing about them. "
-        "To use it with another provider, make a new one.",
-    )
-
-
 class HeliconeSpanProcessor(SpanProcessor):
     """Gives a traced application Helicone sessions.
 
@@ -152,6 +144,18 @@ class HeliconeSpanProcessor(SpanProcessor):
         except Exception:
             log_failure_once("starting a span")
 
+    def _on_first_start_after_shutdown(
+        self, span: Span, parent_context: Context | None = None
+    ) -> None:
+        # Its spans stay in the paths of those of other providers.
+        self.__dict__.pop("on_start", None)
+        warn_once(
+            "after-shutdown",
+            "A HeliconeSpanProcessor that was shut down still sees spans. It puts no headers on "
+            "requests any more; to use it with another provider, make a new one.",
+        )
+        self.on_start(span, parent_context)
+
     def on_end(self, span: ReadableSpan) -> None:
         """Keep what spans below this one may need. Called by the SDK; never raises."""
         try:
@@ -169,7 +173,7 @@ class HeliconeSpanProcessor(SpanProcessor):
         try:
             activation.deactivate(self)
             # In place of the method, so that a processor in use need not look for a flag.
-            self.__dict__["on_start"] = _on_start_after_shutdown
+            self.__dict__["on_start"] = self._on_first_start_after_shutdown
         except Exception:
             log_failure_once("shutting down")
 
