@@ -1,0 +1,1 @@
+"""From finished spans to what happened, whatever vocabulary of attributes they are written in."""

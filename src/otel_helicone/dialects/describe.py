@@ -1,0 +1,203 @@
+"""From a finished span to one description, fact by fact, the newest dialect first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, Final
+
+from opentelemetry.sdk.trace import ReadableSpan
+
+from otel_helicone.dialects.anthropic_sdk import ANTHROPIC_SDK
+from otel_helicone.dialects.description import Description, Failure, Json, Kind, Usage
+from otel_helicone.dialects.dialect import Dialect
+from otel_helicone.dialects.langfuse import LANGFUSE
+from otel_helicone.dialects.langwatch import LANGWATCH
+from otel_helicone.dialects.litellm import LITELLM
+from otel_helicone.dialects.logfire import LOGFIRE, PYDANTIC_AI
+from otel_helicone.dialects.mcp import MCP
+from otel_helicone.dialects.mlflow import MLFLOW
+from otel_helicone.dialects.openinference import OPENINFERENCE
+from otel_helicone.dialects.openllmetry import OPENLLMETRY, OPENLLMETRY_OLD
+from otel_helicone.dialects.otel_genai import OTEL_GENAI, OTEL_GENAI_BARE
+from otel_helicone.dialects.otel_genai_events import OTEL_GENAI_EVENTS
+from otel_helicone.dialects.reading import FinishedSpan, as_integer, as_text
+from otel_helicone.dialects.vector_databases import VECTOR_DATABASES
+from otel_helicone.dialects.vercel_ai import VERCEL_AI
+
+__all__ = ["DIALECTS", "describe", "speaks_any"]
+
+DIALECTS: Final[tuple[Dialect, ...]] = (
+    OTEL_GENAI,
+    ANTHROPIC_SDK,
+    OTEL_GENAI_EVENTS,
+    OPENLLMETRY,
+    OPENINFERENCE,
+    LITELLM,
+    OPENLLMETRY_OLD,
+    VERCEL_AI,
+    LANGFUSE,
+    PYDANTIC_AI,
+    LOGFIRE,
+    LANGWATCH,
+    MLFLOW,
+    MCP,
+    VECTOR_DATABASES,
+    OTEL_GENAI_BARE,
+)
+"""All dialects, in the order in which they are asked for each fact."""
+
+_ROOTS: Final = frozenset().union(*(dialect.roots for dialect in DIALECTS))
+# Facts that are put together from several dialects, or from what is no dialect's.
+_JOINED: Final = frozenset({"failure", "http_status", "kind", "parameters", "server_address", "usage"})
+# What is asked only of what it can be told of.
+_OF_CALLS: Final = frozenset(
+    {
+        "finish_reasons",
+        "input",
+        "output",
+        "request_model",
+        "response_id",
+        "response_model",
+        "seconds_to_first_token",
+        "streaming",
+        "tools_offered",
+    }
+)
+_OF_KINDS: Final[Mapping[str, frozenset[Kind]]] = {
+    **dict.fromkeys(_OF_CALLS, frozenset({Kind.LLM, Kind.EMBEDDING})),
+    "embedding_input": frozenset({Kind.EMBEDDING}),
+    "tool_name": frozenset({Kind.TOOL}),
+    "tool_call_id": frozenset({Kind.TOOL}),
+    "arguments": frozenset({Kind.TOOL}),
+    "result": frozenset({Kind.TOOL, Kind.RETRIEVAL}),
+    "query": frozenset({Kind.RETRIEVAL}),
+    "documents": frozenset({Kind.RETRIEVAL}),
+    "step_input": frozenset({Kind.AGENT, Kind.WORKFLOW, Kind.OTHER}),
+    "step_output": frozenset({Kind.AGENT, Kind.WORKFLOW, Kind.OTHER}),
+}
+_ASKED: Final = {
+    kind: tuple(
+        field.name
+        for field in fields(Description)
+        if field.name not in _JOINED and kind in _OF_KINDS.get(field.name, frozenset(Kind))
+    )
+    for kind in Kind
+}
+_NO_ANSWER: Final[Callable[[FinishedSpan], None]] = Dialect(name="", roots=frozenset()).kind  # type: ignore[assignment]
+
+# Where texts of errors hold the HTTP status: openai's and anthropic's exceptions, and others'.
+_STATUS_IN_TEXT: Final = re.compile(
+    r"(?:Error code: |[Ss]tatus[ _]?[Cc]ode[:= ]+|HTTP[/ ][\d.]* ?)([1-5]\d\d)\b"
+)
+_STATUS_NAMES: Final = ("http.response.status_code", "http.status_code")
+
+
+def speaks_any(attributes: Mapping[str, Any]) -> bool:
+    """Tell, quickly, whether any dialect may have something to say about a span.
+
+    Args:
+        attributes: the span's attributes.
+    """
+    return any(name.partition(".")[0] in _ROOTS for name in attributes)
+
+
+def describe(span: ReadableSpan) -> Description:
+    """Describe what a finished span says that happened.
+
+    Args:
+        span: the span, of any instrumentation.
+
+    Returns:
+        The description; of the kind ``OTHER`` where no dialect knows the span.
+    """
+    finished = FinishedSpan(span)
+    asked = [dialect for dialect in DIALECTS if not dialect.roots.isdisjoint(finished.roots)]
+    if not asked and finished.scope == "litellm":
+        asked = [LITELLM]  # its raw spans may have nothing but a name
+    kind = Kind.OTHER
+    for dialect in asked:
+        found = dialect.kind(finished)
+        if found is not None:
+            kind = found
+            break
+    facts: dict[str, Any] = {}
+    for name in _ASKED[kind]:
+        for dialect in asked:
+            reader = getattr(dialect, name)
+            if reader is _NO_ANSWER:
+                continue
+            found = reader(finished)
+            if found is not None:
+                facts[name] = found
+                break
+    if kind.is_call:
+        facts["usage"] = _usage(finished, asked)
+        facts["parameters"] = _parameters(finished, asked)
+    provider = facts.get("provider")
+    if provider is not None:
+        facts["provider"] = provider.lower()
+    failure = _failure(finished, asked)
+    return Description(
+        kind=kind,
+        failure=failure,
+        http_status=failure.http_status
+        if failure is not None and failure.http_status is not None
+        else finished.integer(*_STATUS_NAMES),
+        server_address=finished.text("server.address", "net.peer.name") or _base_host(finished),
+        **facts,
+    )
+
+
+def _usage(span: FinishedSpan, asked: list[Dialect]) -> Usage | None:
+    """Take each count from the first dialect that has it."""
+    merged: dict[str, int] = {}
+    for dialect in asked:
+        found = dialect.usage(span)
+        if found is not None:
+            for field in fields(Usage):
+                count = getattr(found, field.name)
+                if count is not None:
+                    merged.setdefault(field.name, count)
+    usage = Usage(**merged)
+    return None if usage.is_empty else usage
+
+
+def _parameters(span: FinishedSpan, asked: list[Dialect]) -> Mapping[str, Json]:
+    merged: dict[str, Json] = {}
+    for dialect in asked:
+        for name, value in (dialect.parameters(span) or {}).items():
+            merged.setdefault(name, value)
+    return merged
+
+
+def _failure(finished: FinishedSpan, asked: list[Dialect]) -> Failure | None:
+    span = finished.span
+    error_type = finished.text("error.type")
+    message = as_text(span.status.description)
+    told = None
+    for dialect in asked:
+        told = told or dialect.error_type(finished)
+        message = message or dialect.error_message(finished)
+    for event in span.events:
+        if event.name == "exception" and event.attributes and not span.status.is_ok:
+            message = message or as_text(event.attributes.get("exception.message"))
+            error_type = error_type or as_text(event.attributes.get("exception.type"))
+    if span.status.is_unset and error_type is None and told is None:
+        return None
+    if span.status.is_ok and not span.status.is_unset and told is None:
+        return None  # set by the application, so it has the last word
+    status = finished.integer(*_STATUS_NAMES)
+    if (status is None or status < 400) and message is not None:
+        found = _STATUS_IN_TEXT.search(message)
+        status = int(found[1]) if found is not None else status
+    if status is None and error_type is not None and error_type.isdecimal():
+        status = as_integer(error_type)  # the HTTP conventions put the status there
+    return Failure(error_type or told, message, status)
+
+
+def _base_host(span: FinishedSpan) -> str | None:
+    """Give the host of the API's address, where only that is told."""
+    base = span.text("gen_ai.openai.api_base", "llm.openai.api_base", "url.full", "http.url")
+    return None if base is None else base.partition("://")[2].partition("/")[0].partition(":")[0]

@@ -1,0 +1,189 @@
+"""OpenLLMetry: what it has of its own, now and in its older versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from otel_helicone.dialects.description import Json, Kind, Message, Usage
+from otel_helicone.dialects.dialect import Dialect, flag, lower, tags, text, value_of
+from otel_helicone.dialects.messages import read_messages
+from otel_helicone.dialects.reading import FinishedSpan, parse_json
+
+__all__ = ["OPENLLMETRY", "OPENLLMETRY_OLD"]
+
+_KINDS: Final = {
+    "workflow": Kind.WORKFLOW,
+    "task": Kind.OTHER,
+    "agent": Kind.AGENT,
+    "tool": Kind.TOOL,
+}
+_REQUEST_TYPES: Final = {
+    "chat": Kind.LLM,
+    "completion": Kind.LLM,
+    "embedding": Kind.EMBEDDING,
+    "rerank": Kind.OTHER,
+}
+_ASSOCIATION: Final = "traceloop.association.properties."
+
+
+def _entity(name: str) -> Json:
+    def read(span: FinishedSpan) -> Json:
+        found = span.json(f"traceloop.entity.{name}")
+        if name == "output":
+            return parse_json(found)  # JSON of a text that is JSON itself
+        if isinstance(found, Mapping) and set(found) <= {"args", "kwargs"}:
+            # The arguments of a Python function.
+            if not found.get("args"):
+                return found.get("kwargs")
+            if not found.get("kwargs"):
+                args = found["args"]
+                return args[0] if isinstance(args, list) and len(args) == 1 else args
+        return found
+
+    return read
+
+
+def _tool_name(span: FinishedSpan) -> str | None:
+    if span.text("traceloop.span.kind") != "tool":
+        return None
+    return span.text("traceloop.entity.name")
+
+
+def _association(*names: str) -> Json:
+    return text(*(f"{_ASSOCIATION}{name}" for name in names))
+
+
+def _properties(span: FinishedSpan) -> Mapping[str, str] | None:
+    found: dict[str, str] = {}
+    start = f"{_ASSOCIATION}Helicone-Property-"
+    for name, value in span.attributes.items():
+        if name.startswith(start) and isinstance(value, (str, int, float)):
+            found[name[len(start) :].lower()] = str(value)
+    return found or None
+
+
+def _headers(span: FinishedSpan) -> Mapping[str, Json]:
+    return span.mapping("gen_ai.headers", "llm.headers")
+
+
+def _omits(what: str) -> Json:
+    header = f"helicone-omit-{what}"
+
+    def read(span: FinishedSpan) -> bool | None:
+        told = span.flag(f"{_ASSOCIATION}Helicone-Omit-{what.title()}")
+        if told is not None:
+            return told
+        for name, value in _headers(span).items():
+            if name.lower() == header:
+                return str(value).lower() == "true"
+        return None
+
+    return read
+
+
+OPENLLMETRY: Final = Dialect(
+    name="OpenLLMetry",
+    roots=frozenset({"traceloop", "gen_ai", "llm"}),
+    kind=value_of(_KINDS, "traceloop.span.kind"),
+    streaming=flag("gen_ai.is_streaming"),
+    parameters=tags({"gen_ai.user": "user"}),
+    tool_name=_tool_name,
+    arguments=_entity("input"),
+    result=_entity("output"),
+    agent_name=text("traceloop.entity.name", "traceloop.workflow.name"),
+    step_input=_entity("input"),
+    step_output=_entity("output"),
+    user_id=_association("Helicone-User-Id", "user_id"),
+    session_id=_association("Helicone-Session-Id"),
+    session_path=_association("Helicone-Session-Path"),
+    session_name=_association("Helicone-Session-Name"),
+    properties=_properties,
+    omit_request=_omits("request"),
+    omit_response=_omits("response"),
+)
+
+
+def _flat(*prefixes: str, role: str) -> Json:
+    def read(span: FinishedSpan) -> tuple[Message, ...] | None:
+        for prefix in prefixes:
+            found = span.flat_list(prefix)
+            if found is not None:
+                return read_messages(found, role)
+        return None
+
+    return read
+
+
+def _finish_reasons(span: FinishedSpan) -> tuple[str, ...] | None:
+    told = span.text("llm.response.finish_reason", "llm.response.stop_reason")
+    if told is not None:
+        return (told,)
+    for prefix in ("gen_ai.completion", "llm.completions"):
+        found = [
+            item["finish_reason"]
+            for item in span.flat_list(prefix) or ()
+            if isinstance(item, Mapping) and isinstance(item.get("finish_reason"), str)
+        ]
+        if found:
+            return tuple(found)
+    return None
+
+
+def _embedding_input(span: FinishedSpan) -> tuple[str, ...] | None:
+    if span.text("llm.request.type") != "embedding":
+        return None
+    found = _flat("gen_ai.prompt", "llm.prompts", role="user")(span) or ()
+    return tuple(part.text for message in found for part in message.parts if part.text) or None
+
+
+def _usage(span: FinishedSpan) -> Usage:
+    return Usage(
+        span.integer("gen_ai.usage.prompt_tokens", "llm.usage.prompt_tokens"),
+        span.integer("gen_ai.usage.completion_tokens", "llm.usage.completion_tokens"),
+        span.integer("llm.usage.total_tokens"),
+        span.integer("gen_ai.usage.cache_read_input_tokens"),
+        span.integer("gen_ai.usage.cache_creation_input_tokens"),
+        span.integer("llm.usage.reasoning_tokens", "gen_ai.usage.reasoning_tokens"),
+    )
+
+
+def _tools_offered(span: FinishedSpan) -> tuple[Json, ...] | None:
+    found = []
+    for item in span.flat_list("llm.request.functions") or ():
+        if isinstance(item, Mapping) and item.get("name"):
+            function = {name: value for name, value in item.items()}
+            if "parameters" in function:
+                function["parameters"] = parse_json(function["parameters"])
+            found.append({"type": "function", "function": function})
+    return tuple(found) or None
+
+
+OPENLLMETRY_OLD: Final = Dialect(
+    name="OpenLLMetry up to 0.40",
+    roots=frozenset({"llm", "gen_ai"}),
+    kind=value_of(_REQUEST_TYPES, "llm.request.type"),
+    operation=lower("llm.request.type"),
+    provider=lower("gen_ai.system", "llm.vendor"),
+    request_model=text("llm.request.model"),
+    response_model=text("llm.response.model"),
+    streaming=flag("llm.is_streaming"),
+    parameters=tags(
+        {
+            "llm.frequency_penalty": "frequency_penalty",
+            "llm.presence_penalty": "presence_penalty",
+            "llm.top_k": "top_k",
+            "llm.temperature": "temperature",
+            "llm.top_p": "top_p",
+            "llm.request.max_tokens": "max_tokens",
+            "llm.chat.stop_sequences": "stop",
+            "llm.user": "user",
+        }
+    ),
+    tools_offered=_tools_offered,
+    input=_flat("gen_ai.prompt", "llm.prompts", role="user"),
+    output=_flat("gen_ai.completion", "llm.completions", role="assistant"),
+    finish_reasons=_finish_reasons,
+    usage=_usage,
+    embedding_input=_embedding_input,
+)

@@ -1,0 +1,113 @@
+"""OpenTelemetry's GenAI conventions up to 1.36: messages as span events, and older names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from otel_helicone.dialects.description import Message, Usage
+from otel_helicone.dialects.dialect import Dialect, lower, messages
+from otel_helicone.dialects.messages import read_messages
+from otel_helicone.dialects.reading import FinishedSpan, parse_json
+
+__all__ = ["OTEL_GENAI_EVENTS"]
+
+_ROLES: Final = {
+    "gen_ai.system.message": "system",
+    "gen_ai.user.message": "user",
+    "gen_ai.assistant.message": "assistant",
+    "gen_ai.tool.message": "tool",
+    "gen_ai.choice": "assistant",
+}
+_DETAILS: Final = "gen_ai.client.inference.operation.details"
+
+
+def _body(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give the message of an event: JSON in one attribute, or in attributes of their own."""
+    content = parse_json(attributes.get("gen_ai.event.content"))
+    if isinstance(content, Mapping):
+        return content
+    body = {name: parse_json(value) for name, value in attributes.items()}
+    # Texts stay texts, whatever they look like.
+    for name in ("content", "id", "role"):
+        if isinstance(attributes.get(name), str):
+            body[name] = attributes[name]
+    return body
+
+
+def _from_events(span: FinishedSpan, *, choices: bool) -> tuple[Message, ...] | None:
+    found: list[Message] = []
+    for event in span.span.events:
+        role = _ROLES.get(event.name)
+        if role is None or (event.name == "gen_ai.choice") is not choices:
+            continue
+        body = _body(event.attributes or {})
+        if isinstance(body.get("message"), list):  # blocks of one message, as strands has them
+            body = {**body, "content": body["message"], "message": None}
+        found.extend(read_messages({"role": role, **body}, role) or ())
+    return tuple(found) or None
+
+
+def _from_whole(span: FinishedSpan, event: str, *names: str) -> tuple[Message, ...] | None:
+    role = "assistant" if "completion" in event or "output" in names[0] else "user"
+    for found in span.span.events:
+        if found.name != event:
+            continue
+        for name in names:
+            read = read_messages(parse_json((found.attributes or {}).get(name)), role)
+            if read is not None:
+                return read
+    return None
+
+
+def _input(span: FinishedSpan) -> tuple[Message, ...] | None:
+    return (
+        _from_events(span, choices=False)
+        or _with_system(span)
+        or _from_whole(span, "gen_ai.content.prompt", "gen_ai.prompt")
+        or messages("gen_ai.prompt")(span)
+    )
+
+
+def _with_system(span: FinishedSpan) -> tuple[Message, ...] | None:
+    found = _from_whole(span, _DETAILS, "gen_ai.input.messages")
+    system = _from_whole(span, _DETAILS, "gen_ai.system_instructions")
+    if system is None:
+        return found
+    parts = tuple(part for message in system for part in message.parts)
+    return (Message("system", parts), *(found or ()))
+
+
+def _output(span: FinishedSpan) -> tuple[Message, ...] | None:
+    return (
+        _from_events(span, choices=True)
+        or _from_whole(span, _DETAILS, "gen_ai.output.messages")
+        or _from_whole(span, "gen_ai.content.completion", "gen_ai.completion")
+        or messages("gen_ai.completion", role="assistant")(span)
+    )
+
+
+def _finish_reasons(span: FinishedSpan) -> tuple[str, ...] | None:
+    found = _output(span) or ()
+    return tuple(message.finish_reason for message in found if message.finish_reason) or None
+
+
+def _usage(span: FinishedSpan) -> Usage:
+    return Usage(
+        span.integer("gen_ai.usage.prompt_tokens"), span.integer("gen_ai.usage.completion_tokens")
+    )
+
+
+def _provider(span: FinishedSpan) -> str | None:
+    return lower("gen_ai.system")(span)
+
+
+OTEL_GENAI_EVENTS: Final = Dialect(
+    name="OpenTelemetry GenAI up to 1.36",
+    roots=frozenset({"gen_ai"}),
+    provider=_provider,
+    input=_input,
+    output=_output,
+    finish_reasons=_finish_reasons,
+    usage=_usage,
+)

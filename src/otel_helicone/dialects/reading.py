@@ -1,0 +1,215 @@
+"""Careful reading of what others wrote on a span: strings, numbers, JSON in strings, flat lists."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from opentelemetry.sdk.trace import ReadableSpan
+
+from otel_helicone.dialects.description import Json
+
+__all__ = ["FinishedSpan", "as_integer", "as_text", "is_placeholder", "parse_json"]
+
+# Written in place of content that was switched off or is not there.
+_PLACEHOLDERS: Final = frozenset({"", "__REDACTED__", "<masked>", "None", "null", "[]", "{}"})
+# An index past it is nobody's list: it would make one of that length.
+_LONGEST_LIST: Final = 10_000
+# A text that is not JSON is told from its first letter, without the cost of an exception.
+_JSON_STARTS: Final = frozenset('{["-0123456789tfn \n\t\r')
+
+
+def is_placeholder(value: object) -> bool:
+    """Tell whether a value only says that there is none, such as ``__REDACTED__``."""
+    return value is None or (isinstance(value, str) and value in _PLACEHOLDERS)
+
+
+def parse_json(value: object) -> Json:
+    """Give the value that a text holds as JSON, or the text where it holds none.
+
+    Args:
+        value: anything; what is not a text is given back, sequences as lists.
+    """
+    if isinstance(value, str):
+        if value[:1] not in _JSON_STARTS:
+            return value
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    if isinstance(value, tuple):
+        return [parse_json(item) if isinstance(item, tuple) else item for item in value]
+    return value
+
+
+def as_text(value: object) -> str | None:
+    """Give a text that is not empty and no placeholder, or None."""
+    if isinstance(value, str) and value not in _PLACEHOLDERS:
+        return value
+    return None
+
+
+def as_integer(value: object) -> int | None:
+    """Give a whole number that is not negative, also one written as a text or a float, or None."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value if value >= 0 else None
+    number = _as_number(value)
+    if number is None or number < 0 or number != int(number):
+        return None
+    return int(number)
+
+
+def _as_number(value: object) -> float | None:
+    if isinstance(value, str) and len(value) <= 32:
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+class FinishedSpan:
+    """A finished span, and its attributes as they are asked for.
+
+    Each method takes attribute names and gives the value of the first that has a usable one.
+
+    Attributes:
+        span: the span itself.
+        attributes: its attributes.
+        roots: the first words of their names, up to the first full stop; those of its events too.
+    """
+
+    __slots__ = ("_parsed", "attributes", "roots", "span")
+
+    def __init__(self, span: ReadableSpan) -> None:
+        self.span = span
+        self.attributes: Mapping[str, Any] = span.attributes or {}
+        self.roots = {name.partition(".")[0] for name in self.attributes}
+        for event in span.events:
+            self.roots.add(event.name.partition(".")[0])
+        self._parsed: dict[str, Json] = {}
+
+    @property
+    def scope(self) -> str:
+        """The name of the instrumentation scope, empty where there is none."""
+        scope = self.span.instrumentation_scope
+        return scope.name if scope is not None else ""
+
+    def text(self, *names: str) -> str | None:
+        """Give a text, unless it is empty or a placeholder."""
+        for name in names:
+            found = as_text(self.attributes.get(name))
+            if found is not None:
+                return found
+        return None
+
+    def integer(self, *names: str) -> int | None:
+        """Give a whole number that is not negative."""
+        for name in names:
+            found = as_integer(self.attributes.get(name))
+            if found is not None:
+                return found
+        return None
+
+    def number(self, *names: str) -> float | None:
+        """Give a finite number; a whole one as an int."""
+        for name in names:
+            found = self.attributes.get(name)
+            number = _as_number(found)
+            if number is not None:
+                return int(number) if number == int(number) and type(found) is int else number
+        return None
+
+    def flag(self, *names: str) -> bool | None:
+        """Give a truth value, also one written as a text."""
+        for name in names:
+            found = self.attributes.get(name)
+            if isinstance(found, bool):
+                return found
+            if isinstance(found, str) and found.lower() in ("true", "false"):
+                return found.lower() == "true"
+        return None
+
+    def texts(self, *names: str) -> tuple[str, ...] | None:
+        """Give a list of texts: a sequence, JSON of one, or one text alone."""
+        for name in names:
+            found = self.json(name)
+            if isinstance(found, list):
+                kept = tuple(item for item in found if isinstance(item, str) and item)
+                if kept:
+                    return kept
+            elif isinstance(found, str) and not is_placeholder(found):
+                return (found,)
+        return None
+
+    def json(self, *names: str) -> Json:
+        """Give a value, parsed where it is JSON in a text, or the text where it does not parse."""
+        for name in names:
+            if name in self._parsed:
+                found = self._parsed[name]
+            else:
+                raw = self.attributes.get(name)
+                found = self._parsed[name] = None if is_placeholder(raw) else parse_json(raw)
+            if found is not None:
+                return found
+        return None
+
+    def mapping(self, *names: str) -> Mapping[str, Json]:
+        """Give a JSON object, or an empty one."""
+        for name in names:
+            found = self.json(name)
+            if isinstance(found, dict):
+                return found
+        return {}
+
+    def sequence(self, *names: str) -> Sequence[Json] | None:
+        """Give a JSON array."""
+        for name in names:
+            found = self.json(name)
+            if isinstance(found, list):
+                return found
+        return None
+
+    def flat_list(self, prefix: str) -> list[Json] | None:
+        """Gather a list that is written out as ``prefix.0.a.b``, with its levels as dicts and lists.
+
+        Args:
+            prefix: the name before the index, without the full stop.
+
+        Returns:
+            The items in the order of their indexes, which may begin anywhere and have gaps; None
+            where there are none.
+        """
+        start = f"{prefix}."
+        tree: dict[str, Any] = {}
+        for name, value in self.attributes.items():
+            if not name.startswith(start) or value is None:
+                continue
+            branch = tree
+            *steps, last = name[len(start) :].split(".")
+            for step in steps:
+                below = branch.setdefault(step, {})
+                if not isinstance(below, dict):
+                    break
+                branch = below
+            else:
+                branch[last] = value
+        gathered = _with_lists(tree)
+        return gathered if isinstance(gathered, list) and gathered else None
+
+
+def _with_lists(branch: dict[str, Any]) -> Json:
+    inside = {
+        name: _with_lists(value) if isinstance(value, dict) else value
+        for name, value in branch.items()
+    }
+    numbered = all(name.isdecimal() and len(name) < 6 for name in inside)
+    if inside and numbered and len(inside) <= _LONGEST_LIST:
+        return [inside[name] for name in sorted(inside, key=int)]
+    return inside

@@ -1,0 +1,141 @@
+"""The Vercel AI SDK: ``ai.*``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from otel_helicone.dialects.description import Json, Kind, Message, Part, ToolCall, Usage
+from otel_helicone.dialects.dialect import Dialect, json, text
+from otel_helicone.dialects.messages import read_messages, read_tool_call
+from otel_helicone.dialects.reading import FinishedSpan, is_placeholder, parse_json
+
+__all__ = ["VERCEL_AI"]
+
+_INNER: Final = {"doGenerate": Kind.LLM, "doStream": Kind.LLM, "doEmbed": Kind.EMBEDDING}
+
+
+def _kind(span: FinishedSpan) -> Kind | None:
+    operation = span.text("ai.operationId")
+    if operation is None:
+        return None
+    if operation == "ai.toolCall":
+        return Kind.TOOL
+    # The outer span of an operation sums up the calls below it, which are what costs.
+    return _INNER.get(operation.rpartition(".")[2], Kind.AGENT)
+
+
+def _operation(span: FinishedSpan) -> str | None:
+    kind = _kind(span)
+    return {Kind.LLM: "chat", Kind.EMBEDDING: "embeddings"}.get(kind) if kind else None
+
+
+def _input(span: FinishedSpan) -> tuple[Message, ...] | None:
+    found = read_messages(span.json("ai.prompt.messages"))
+    if found is not None:
+        return found
+    prompt = span.json("ai.prompt")
+    if isinstance(prompt, Mapping):
+        found = read_messages(prompt.get("messages") or prompt.get("prompt"))
+        system = prompt.get("system")
+        if isinstance(system, str) and system:
+            return (Message("system", (Part("text", system),)), *(found or ()))
+        return found
+    return read_messages(prompt)
+
+
+def _output(span: FinishedSpan) -> tuple[Message, ...] | None:
+    said = span.text("ai.response.text", "ai.result.text", "ai.response.object", "ai.result.object")
+    calls = span.json("ai.response.toolCalls", "ai.result.toolCalls")
+    read: tuple[ToolCall, ...] = ()
+    if isinstance(calls, list):
+        read = tuple(call for call in map(read_tool_call, calls) if call is not None)
+    reasoning = span.text("ai.response.reasoning")
+    if said is None and not read and reasoning is None:
+        return None
+    parts = () if said is None else (Part("text", said),)
+    return (Message("assistant", parts, read, reasoning=reasoning),)
+
+
+def _provider(span: FinishedSpan) -> str | None:
+    found = span.text("ai.model.provider")
+    return None if found is None else found.lower()
+
+
+def _usage(span: FinishedSpan) -> Usage:
+    return Usage(
+        span.integer("ai.usage.inputTokens", "ai.usage.promptTokens", "ai.usage.tokens"),
+        span.integer("ai.usage.outputTokens", "ai.usage.completionTokens"),
+        span.integer("ai.usage.totalTokens"),
+        span.integer("ai.usage.cachedInputTokens", "ai.usage.inputTokenDetails.cacheReadTokens"),
+        span.integer("ai.usage.inputTokenDetails.cacheWriteTokens"),
+        span.integer(
+            "ai.usage.reasoningTokens", "ai.usage.outputTokenDetails.reasoningTokens"
+        ),
+    )
+
+
+def _tools_offered(span: FinishedSpan) -> tuple[Json, ...] | None:
+    found = span.sequence("ai.prompt.tools")
+    return tuple(parse_json(tool) for tool in found) if found else None
+
+
+def _parameters(span: FinishedSpan) -> Mapping[str, Json] | None:
+    choice = span.json("ai.prompt.toolChoice")
+    if isinstance(choice, Mapping):
+        choice = choice.get("type") if choice.get("type") != "tool" else dict(choice)
+    return {"tool_choice": choice} if choice is not None else None
+
+
+def _streaming(span: FinishedSpan) -> bool | None:
+    operation = span.text("ai.operationId")
+    return None if operation is None else operation.endswith(".doStream") or None
+
+
+def _seconds_to_first_token(span: FinishedSpan) -> float | None:
+    found = span.number("ai.response.msToFirstChunk", "ai.stream.msToFirstChunk")
+    return None if found is None else found / 1000
+
+
+def _embedding_input(span: FinishedSpan) -> tuple[str, ...] | None:
+    found = span.sequence("ai.values")
+    values = list(found) if found else [span.attributes.get("ai.value")]
+    read = [parse_json(value) for value in values if not is_placeholder(value)]
+    return tuple(value for value in read if isinstance(value, str)) or None
+
+
+def _result(span: FinishedSpan) -> Json:
+    return parse_json(span.json("ai.toolCall.result"))
+
+
+def _finish_reasons(span: FinishedSpan) -> tuple[str, ...] | None:
+    return span.texts("ai.response.finishReason", "ai.finishReason")
+
+
+VERCEL_AI: Final = Dialect(
+    name="Vercel AI",
+    roots=frozenset({"ai"}),
+    kind=_kind,
+    operation=_operation,
+    provider=_provider,
+    request_model=text("ai.model.id"),
+    response_model=text("ai.response.model"),
+    response_id=text("ai.response.id"),
+    streaming=_streaming,
+    parameters=_parameters,
+    tools_offered=_tools_offered,
+    input=_input,
+    output=_output,
+    finish_reasons=_finish_reasons,
+    usage=_usage,
+    seconds_to_first_token=_seconds_to_first_token,
+    embedding_input=_embedding_input,
+    tool_name=text("ai.toolCall.name"),
+    tool_call_id=text("ai.toolCall.id"),
+    arguments=json("ai.toolCall.args", "ai.toolCall.input"),
+    result=_result,
+    agent_name=text("ai.telemetry.functionId", "resource.name"),
+    step_input=json("ai.prompt", "ai.prompt.messages"),
+    step_output=json("ai.response.text", "ai.response.object", "ai.response.toolCalls"),
+    user_id=text("ai.telemetry.metadata.userId"),
+)

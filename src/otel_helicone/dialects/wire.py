@@ -1,0 +1,234 @@
+"""Requests and answers of providers' APIs, which some dialects put whole on a span."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from otel_helicone.dialects.description import Json, Message, Usage
+from otel_helicone.dialects.messages import read_messages, text_message
+from otel_helicone.dialects.reading import as_integer, as_text
+
+__all__ = [
+    "PARAMETERS_OF_OPENAI",
+    "WireCall",
+    "wire_request",
+    "wire_response",
+    "wire_usage",
+]
+
+PARAMETERS_OF_OPENAI: Final = frozenset(
+    {
+        "dimensions",
+        "encoding_format",
+        "frequency_penalty",
+        "logit_bias",
+        "logprobs",
+        "max_completion_tokens",
+        "max_output_tokens",
+        "max_tokens",
+        "n",
+        "parallel_tool_calls",
+        "presence_penalty",
+        "previous_response_id",
+        "reasoning",
+        "reasoning_effort",
+        "response_format",
+        "seed",
+        "service_tier",
+        "stop",
+        "temperature",
+        "tool_choice",
+        "top_k",
+        "top_logprobs",
+        "top_p",
+        "user",
+        "verbosity",
+    }
+)
+"""What a request to OpenAI's API may hold besides its messages, model and tools."""
+
+
+@dataclass(frozen=True, slots=True)
+class WireCall:
+    """What a request or an answer says; see the fields of the same names in a description."""
+
+    model: str | None = None
+    id: str | None = None
+    messages: tuple[Message, ...] | None = None
+    parameters: Mapping[str, Json] | None = None
+    tools: tuple[Json, ...] | None = None
+    streaming: bool | None = None
+    finish_reasons: tuple[str, ...] | None = None
+    usage: Usage | None = None
+    embedding_input: tuple[str, ...] | None = None
+
+
+_EMPTY: Final = WireCall()
+
+# What the counts of a usage object are called, in the order of Usage's fields.
+_COUNTS: Final = (
+    ("prompt_tokens", "input_tokens", "inputTokens", "promptTokens", "input"),
+    ("completion_tokens", "output_tokens", "outputTokens", "completionTokens", "output"),
+    ("total_tokens", "totalTokens", "total"),
+    (
+        "in.cached_tokens",
+        "in.cacheReadTokens",
+        "in.cache_read",
+        "cache_read_input_tokens",
+        "cachedInputTokens",
+        "cached_input_tokens",
+        "input_cached_tokens",
+    ),
+    (
+        "in.cache_write_tokens",
+        "in.cacheWriteTokens",
+        "cache_creation_input_tokens",
+        "cache_write_input_tokens",
+    ),
+    (
+        "out.reasoning_tokens",
+        "out.reasoningTokens",
+        "reasoningTokens",
+        "reasoning_tokens",
+        "output_reasoning_tokens",
+    ),
+)
+
+
+def wire_request(body: Json) -> WireCall:
+    """Read the body of a request: chat, Responses, text completion or embeddings."""
+    if not isinstance(body, Mapping):
+        return _EMPTY
+    messages = read_messages(body.get("messages"))
+    asked = body.get("input")
+    if messages is None and not _is_vector_call(body):
+        messages = read_messages(asked)
+        system = as_text(body.get("instructions"))
+        if messages is not None and system is not None:
+            messages = (*(text_message("system", system) or ()), *messages)
+    if messages is None and isinstance(body.get("prompt"), str):
+        messages = text_message("user", body["prompt"])
+    system = body.get("system")
+    if messages is not None and system and messages[0].role != "system":
+        told = read_messages(system if isinstance(system, list) else str(system), "system") or ()
+        parts = tuple(part for message in told for part in message.parts)
+        messages = (Message("system", parts), *messages)
+    parameters = {
+        name: value
+        for name, value in body.items()
+        if name in PARAMETERS_OF_OPENAI and value is not None
+    }
+    tools = body.get("tools")
+    stream = body.get("stream")
+    return WireCall(
+        as_text(body.get("model")),
+        None,
+        messages,
+        parameters or None,
+        tuple(tools) if isinstance(tools, list) and tools else None,
+        stream if isinstance(stream, bool) else None,
+        embedding_input=_texts(asked),
+    )
+
+
+def _is_vector_call(body: Mapping[str, Json]) -> bool:
+    return "encoding_format" in body or "dimensions" in body or "embedding" in str(body.get("model"))
+
+
+def _texts(asked: Json) -> tuple[str, ...] | None:
+    if isinstance(asked, str):
+        return (asked,)
+    if isinstance(asked, list) and all(isinstance(item, str) for item in asked):
+        return tuple(asked) or None
+    return None
+
+
+def wire_response(body: Json) -> WireCall:
+    """Read the body of an answer: chat, Responses, text completion, Anthropic, LangChain's."""
+    if not isinstance(body, Mapping):
+        return _EMPTY
+    generations = body.get("generations")
+    if isinstance(generations, list):
+        return _from_langchain(body, generations)
+    messages: tuple[Message, ...] | None = None
+    reasons: list[str] = []
+    choices = body.get("choices")
+    if isinstance(choices, list):
+        messages = read_messages(choices, "assistant")
+        reasons = [
+            choice["finish_reason"]
+            for choice in choices
+            if isinstance(choice, Mapping) and isinstance(choice.get("finish_reason"), str)
+        ]
+    elif isinstance(body.get("output"), list):
+        messages = read_messages(body["output"], "assistant")
+    elif isinstance(body.get("message"), Mapping):
+        messages = read_messages(body["message"], "assistant")
+    elif "content" in body and isinstance(body["content"], list):
+        messages = read_messages([body], "assistant")
+        if isinstance(body.get("stop_reason"), str):
+            reasons = [body["stop_reason"]]
+    elif isinstance(body.get("combined_chunk_content"), str):
+        messages = text_message("assistant", body["combined_chunk_content"])
+    return WireCall(
+        as_text(body.get("model")),
+        as_text(body.get("id")),
+        messages,
+        finish_reasons=tuple(reasons) or None,
+        usage=wire_usage(body.get("usage")),
+    )
+
+
+def _from_langchain(body: Mapping[str, Json], generations: list[Json]) -> WireCall:
+    told = body.get("llm_output")
+    output: Mapping[str, Json] = told if isinstance(told, Mapping) else {}
+    first = generations[0] if generations else None
+    batch = first if isinstance(first, list) else generations
+    identity, model = as_text(output.get("id")), as_text(output.get("model_name"))
+    usage = wire_usage(output.get("token_usage"))
+    for generation in batch:
+        message = generation.get("message") if isinstance(generation, Mapping) else None
+        kwargs = message.get("kwargs") if isinstance(message, Mapping) else None
+        metadata = kwargs.get("response_metadata") if isinstance(kwargs, Mapping) else None
+        if isinstance(metadata, Mapping):
+            identity = identity or as_text(metadata.get("id"))
+            model = model or as_text(metadata.get("model_name"))
+        if usage is None and isinstance(kwargs, Mapping):
+            usage = wire_usage(kwargs.get("usage_metadata"))
+        if identity is None and isinstance(kwargs, Mapping):
+            # The provider's id where it is one, LangChain's own run id where it is not.
+            found = as_text(kwargs.get("id"))
+            identity = None if found is None or found.startswith(("run-", "lc_run-")) else found
+    return WireCall(model, identity, read_messages(batch, "assistant"), usage=usage)
+
+
+def wire_usage(usage: Json) -> Usage | None:
+    """Read a usage object as OpenAI's chat and Responses, Anthropic's or an SDK's own has it."""
+    if not isinstance(usage, Mapping):
+        return None
+    inside = _details(usage, "prompt_tokens_details", "input_tokens_details", "inputTokenDetails")
+    out = _details(
+        usage, "completion_tokens_details", "output_tokens_details", "outputTokenDetails"
+    )
+    flat = {**usage, **{f"in.{name}": value for name, value in inside.items()}}
+    flat.update({f"out.{name}": value for name, value in out.items()})
+    found = Usage(*(_first(flat, *names) for names in _COUNTS))
+    return None if found.is_empty else found
+
+
+def _details(usage: Mapping[str, Json], *names: str) -> Mapping[str, Json]:
+    for name in names:
+        found = usage.get(name)
+        if isinstance(found, Mapping):
+            return found
+    return {}
+
+
+def _first(usage: Mapping[str, Json], *names: str) -> int | None:
+    for name in names:
+        found = as_integer(usage.get(name))
+        if found is not None:
+            return found
+    return None
