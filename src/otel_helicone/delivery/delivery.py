@@ -105,7 +105,7 @@ class Delivery:
         self._engine: Engine | None = None
 
     def renew_after_fork(self) -> None:
-        """Called in a forked process: leave threads, sockets, locks and posts in flight to the parent."""
+        """In a forked process, leave threads, sockets, locks and posts in flight to the parent."""
         engine = self._engine
         self._start_anew()
         self._key.forget()

@@ -139,19 +139,22 @@ class LoopThread:
         """In a forked process, let go of the parent's loop without any effect on the parent.
 
         The selector and the connections are shared with the parent. A destructor that takes a
-        socket out of the selector would take it out of the parent's too; so this process closes
-        its own hold on the selector, and puts nothing in the place of the connections.
+        socket out of the selector would take it out of the parent's too; so this process puts
+        nothing in the place of both. The objects keep descriptors that are theirs to close.
         """
         _inherited.append(self)
         try:
+            shared = [key.fd for key in list((self._selector.get_map() or {}).values())]
+            # Where the selector is nothing but a list, there is nothing of it to share.
+            if (fileno := getattr(self._selector, "fileno", None)) is not None:
+                shared.append(fileno())
             nothing = os.open(os.devnull, os.O_RDWR)
             try:
-                for key in list((self._selector.get_map() or {}).values()):
-                    os.dup2(nothing, key.fd, inheritable=False)
+                for descriptor in shared:
+                    os.dup2(nothing, descriptor, inheritable=False)
             finally:
                 os.close(nothing)
-            self._selector.close()
-        except (OSError, RuntimeError):
+        except (OSError, ValueError):
             pass
 
 
