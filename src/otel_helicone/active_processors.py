@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from weakref import ref
 
-from otel_helicone.injection.hosts import normal_host
+from otel_helicone.injection.hosts import HELICONE_HOSTS, normal_host
 from otel_helicone.settings import DEFAULT_SETTINGS, Settings
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
 
-__all__ = ["add", "injecting", "is_gateway", "remove", "settings_in_use"]
+__all__ = ["add", "injecting", "is_gateway", "is_helicone", "remove", "settings_in_use"]
 
 # The oldest first. A processor that was dropped without a shutdown leaves by its weak reference.
 _processors: list[tuple[ref[SpanProcessor], Settings]] = []
@@ -70,3 +70,16 @@ def is_gateway(host: bytes, port: int | None) -> bool:
             _answers.clear()
         _answers[host, port] = answer
     return answer
+
+
+def is_helicone(host: str, port: int | None) -> bool:
+    """Tell whether a host is Helicone's, or a gateway by the settings of any processor in use.
+
+    Args:
+        host: the host in its normal form.
+        port: the port, or None where it is not known; then a gateway of any port counts.
+    """
+    gateways = [*HELICONE_HOSTS, *(host for _, used in _processors for host in used.gateway_hosts)]
+    return any(
+        gateway.matches(host, gateway.port if port is None else port) for gateway in gateways
+    )

@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcesso
 
 from otel_helicone.injection import activation
 from otel_helicone.log_once import log_failure_once, warn_once
-from otel_helicone.session_context import blocks
+from otel_helicone.session_context import blocks, finished
 from otel_helicone.session_context.ancestry import (
     SpanNode,
     forget,
@@ -163,6 +163,8 @@ class HeliconeSpanProcessor(SpanProcessor):
             texts = node.texts
             if texts is not None and texts.outlived and keep_texts(node, span, self._settings):
                 restamp(texts.root or node)
+            if finished.is_wanted():
+                finished.keep(node, span, self._settings)
         except KeyError:
             pass  # started before the processor was there
         except Exception:

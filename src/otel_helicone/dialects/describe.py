@@ -50,7 +50,9 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
 
 _ROOTS: Final = frozenset().union(*(dialect.roots for dialect in DIALECTS))
 # Facts that are put together from several dialects, or from what is no dialect's.
-_JOINED: Final = frozenset({"failure", "http_status", "kind", "parameters", "server_address", "usage"})
+_JOINED: Final = frozenset(
+    {"failure", "http_status", "kind", "parameters", "server_address", "usage"}
+)
 # What is asked only of what it can be told of.
 _OF_CALLS: Final = frozenset(
     {

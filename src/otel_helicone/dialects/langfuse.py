@@ -105,7 +105,13 @@ def _arguments(span: FinishedSpan) -> Json:
     found = span.json("langfuse.observation.input")
     if isinstance(found, Mapping) and set(found) == {"args", "kwargs"}:
         # The arguments of a Python function.
-        return found["kwargs"] if not found["args"] else found["args"] if not found["kwargs"] else found
+        return (
+            found["kwargs"]
+            if not found["args"]
+            else found["args"]
+            if not found["kwargs"]
+            else found
+        )
     return found
 
 

@@ -75,9 +75,7 @@ LANGWATCH: Final = Dialect(
     input=lambda span: _messages("langwatch.input", "user", span),
     output=lambda span: _messages("langwatch.output", "assistant", span),
     usage=_usage,
-    tool_name=lambda span: (
-        span.span.name if span.text("langwatch.span.type") == "tool" else None
-    ),
+    tool_name=lambda span: span.span.name if span.text("langwatch.span.type") == "tool" else None,
     arguments=lambda span: _value("langwatch.input", span),
     result=lambda span: _value("langwatch.output", span),
     query=_query,

@@ -110,7 +110,7 @@ def _is_opening(span: FinishedSpan) -> bool | None:
 
 def _is_completion(span: FinishedSpan) -> bool | None:
     is_log = _is_openai(span) and span.text("logfire.span_type") == "log"
-    return is_log and _template(span).startswith("streaming response from") or None
+    return (is_log and _template(span).startswith("streaming response from")) or None
 
 
 def _streaming(span: FinishedSpan) -> bool | None:

@@ -1,8 +1,8 @@
 """Messages in the shapes that providers, frameworks and conventions give them, as one shape.
 
-OpenTelemetry's parts, OpenAI's chat and Responses items, Anthropic's and Vercel's blocks, LangChain's
-dumps and OpenInference's flat lists differ in the names of a few keys. So one tolerant reader takes
-them all, and what it does not know is kept as it came.
+OpenTelemetry's parts, OpenAI's chat and Responses items, Anthropic's and Vercel's blocks,
+LangChain's dumps and OpenInference's flat lists differ in the names of a few keys. So one tolerant
+reader takes them all.
 """
 
 from __future__ import annotations
@@ -278,7 +278,7 @@ class _Reading:
         if piece is None:
             return
         if isinstance(piece, str):
-            if piece and not (piece in ("__REDACTED__", "<masked>")):
+            if piece and piece not in ("__REDACTED__", "<masked>"):
                 self._parts.append(Part("text", piece))
             return
         if not isinstance(piece, Mapping):
@@ -325,7 +325,7 @@ def _block(piece: Mapping[str, Json]) -> Mapping[str, Json]:
 
 
 def _stands_alone(item: Mapping[str, Json]) -> bool:
-    """Tell whether a message without content is one all the same: that of a content switched off."""
+    """Tell whether a message without content is one: its content may be switched off."""
     return "role" in item or "content" in item or "parts" in item
 
 

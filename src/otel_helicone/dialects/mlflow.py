@@ -81,8 +81,8 @@ MLFLOW: Final = Dialect(
     roots=frozenset({"mlflow"}),
     kind=_kind,
     operation=_operation,
-    provider=lambda span: _text("mlflow.llm.provider", span) or _text(
-        "mlflow.message.format", span
+    provider=lambda span: (
+        _text("mlflow.llm.provider", span) or _text("mlflow.message.format", span)
     ),
     request_model=lambda span: _asked(span).model or _text("mlflow.llm.model", span),
     response_model=lambda span: _answered(span).model,

@@ -200,9 +200,14 @@ def _result(span: FinishedSpan) -> Json:
     found = span.json("output.value")
     # LangChain's message of a tool, with the answer in it.
     data = found.get("data", found.get("kwargs")) if isinstance(found, Mapping) else None
-    if isinstance(data, Mapping) and "content" in data and found.get("type") in (
-        "tool",
-        "constructor",
+    if (
+        isinstance(data, Mapping)
+        and "content" in data
+        and found.get("type")
+        in (
+            "tool",
+            "constructor",
+        )
     ):
         return parse_json(data["content"])
     return found

@@ -152,7 +152,7 @@ def _tools_offered(span: FinishedSpan) -> tuple[Json, ...] | None:
     found = []
     for item in span.flat_list("llm.request.functions") or ():
         if isinstance(item, Mapping) and item.get("name"):
-            function = {name: value for name, value in item.items()}
+            function = dict(item)
             if "parameters" in function:
                 function["parameters"] = parse_json(function["parameters"])
             found.append({"type": "function", "function": function})

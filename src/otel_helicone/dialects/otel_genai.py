@@ -14,8 +14,6 @@ from otel_helicone.dialects.dialect import (
     number,
     tags,
     text,
-    texts,
-    value_of,
 )
 from otel_helicone.dialects.reading import FinishedSpan
 

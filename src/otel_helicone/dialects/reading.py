@@ -177,14 +177,14 @@ class FinishedSpan:
         return None
 
     def flat_list(self, prefix: str) -> list[Json] | None:
-        """Gather a list that is written out as ``prefix.0.a.b``, with its levels as dicts and lists.
+        """Gather a list that is written out as ``prefix.0.a.b``.
 
         Args:
             prefix: the name before the index, without the full stop.
 
         Returns:
-            The items in the order of their indexes, which may begin anywhere and have gaps; None
-            where there are none.
+            The items in the order of their indexes, which may begin anywhere and have gaps, with
+            further levels as dicts and lists; None where there are none.
         """
         start = f"{prefix}."
         tree: dict[str, Any] = {}

@@ -69,9 +69,7 @@ def _usage(span: FinishedSpan) -> Usage:
         span.integer("ai.usage.totalTokens"),
         span.integer("ai.usage.cachedInputTokens", "ai.usage.inputTokenDetails.cacheReadTokens"),
         span.integer("ai.usage.inputTokenDetails.cacheWriteTokens"),
-        span.integer(
-            "ai.usage.reasoningTokens", "ai.usage.outputTokenDetails.reasoningTokens"
-        ),
+        span.integer("ai.usage.reasoningTokens", "ai.usage.outputTokenDetails.reasoningTokens"),
     )
 
 

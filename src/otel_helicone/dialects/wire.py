@@ -134,7 +134,9 @@ def wire_request(body: Json) -> WireCall:
 
 
 def _is_vector_call(body: Mapping[str, Json]) -> bool:
-    return "encoding_format" in body or "dimensions" in body or "embedding" in str(body.get("model"))
+    return (
+        "encoding_format" in body or "dimensions" in body or "embedding" in str(body.get("model"))
+    )
 
 
 def _texts(asked: Json) -> tuple[str, ...] | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry.trace import Span
 
 from otel_helicone.attribute_names import HELICONE_CACHE, HELICONE_REQUEST_ID
+from otel_helicone.injection import gateway_calls
 from otel_helicone.log_once import log_failure_once
 from otel_helicone.session_context.ancestry import node_of, texts_of
 
@@ -47,6 +48,9 @@ def _set_request_id(span: Span, request_id: str) -> None:
         _set_unless_there(span, HELICONE_REQUEST_ID, request_id)
         return
     texts = texts_of(node)
+    if texts.segment is not None:
+        # A step of the application: the span of the call, if there is one, is another.
+        gateway_calls.note(node.context[0])
     attributes = texts.view
     if attributes is None:
         sdk_span = node()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -22,6 +22,7 @@ from otel_helicone.session_context.ancestry import (
     chain_of,
     node_around,
     node_of,
+    parent_of,
     session_id_of_trace,
     settings_of,
     stamped_on,
@@ -36,6 +37,7 @@ from otel_helicone.session_context.stamping import fix_and_restamp, restamp
 from otel_helicone.session_context.texts import (
     base_of,
     block_of,
+    path_above,
     path_of,
     said_by,
     session_name_of,
@@ -44,6 +46,7 @@ from otel_helicone.settings import Settings
 
 __all__ = [
     "SessionContext",
+    "context_of_finished",
     "current_session",
     "resolve",
     "session_headers",
@@ -175,6 +178,27 @@ def resolve(span: Span, defaults: Settings, *, fix: bool = False) -> SessionCont
     return None
 
 
+def context_of_finished(node: SpanNode, *, is_request: bool) -> SessionContext:
+    """Give the session context of a span that has ended, with its names fixed.
+
+    Args:
+        node: the span's node.
+        is_request: whether the span turned out to be the request itself, so that it adds no
+            segment, whatever could be known of it while it was open.
+    """
+    if node.texts is None or not node.texts.fixed:
+        fix_and_restamp(node)
+    context = _of_span(node, None, fix=True)
+    if is_request and node.texts is not None and node.texts.segment is not None:
+        parent = parent_of(node)
+        above = path_above(node)
+        if above is None and parent is not None:
+            above = path_of(parent)
+        path = "/" if above is None else above.text
+        return replace(context, path=path, _span=None, _block=None)
+    return replace(context, _span=None, _block=None)
+
+
 def _of_span(node: SpanNode, around: Block | None, *, fix: bool) -> SessionContext:
     chain = chain_of(node)
     root = chain[-1]
@@ -188,7 +212,9 @@ def _of_span(node: SpanNode, around: Block | None, *, fix: bool) -> SessionConte
             or said.listed_id
             or session_id_of_trace(node.context[0], settings.session_id_format)
         )
-        if _is_stamped_otherwise(node, session_id):
+        if _is_stamped_otherwise(node, session_id) or (
+            said.session_id is not None and _is_any_stamped_otherwise(chain, settings)
+        ):
             restamp(root)  # an id was set, since, on a span between this one and the root
         return SessionContext(
             session_id,
@@ -225,6 +251,20 @@ def _is_stamped_otherwise(node: SpanNode, session_id: str) -> bool:
         return False
     # Where the application set the id on this very span, its stamp was replaced for good.
     return node.texts is None or escape_session_id(node.texts.own_id) != session_id
+
+
+def _is_any_stamped_otherwise(chain: list[SpanNode], settings: Settings) -> bool:
+    """Tell whether the stamp of any ancestor is not what it says, or those above it say."""
+    own: str | None = None
+    listed: str | None = None
+    default = session_id_of_trace(chain[-1].context[0], settings.session_id_format)
+    for node in reversed(chain):
+        said = _Said()
+        said.hear(said_by(node, settings) or {}, settings)
+        own, listed = said.session_id or own, said.listed_id or listed
+        if said.session_id is None and _is_stamped_otherwise(node, own or listed or default):
+            return True
+    return False
 
 
 class _Said:

@@ -197,9 +197,11 @@ def _refresh(node: SpanNode, settings: Settings) -> None:
         if is_ours(attributes.get(name), before):
             span.set_attribute(name, text)
             written[index] = text
-    node.stamped = (written[0], written[1], written[2])
     found = attributes.get(HELICONE_SESSION_ID)
     texts.own_id = None if is_ours(found, written[0]) else found
+    if texts.own_id is not None:
+        written[0] = None  # the application's from now on, even if it sets the text that was ours
+    node.stamped = (written[0], written[1], written[2])
 
 
 def _texts_to_inherit(parent: SpanNode, settings: Settings) -> SpanTexts:

@@ -1,0 +1,1 @@
+"""From descriptions of finished spans to Helicone's log records."""

@@ -1,0 +1,208 @@
+"""Calls that several spans tell of, joined, so that each is logged once.
+
+Several instrumentations in one process see the same call: nested in one another, or side by side.
+The innermost span stands for the call, because its time is the call's own; what it leaves out is
+taken from the others. A child ends before its parent, so the innermost also comes first, and the
+others, where they come in a later batch, only have to be recognised.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from otel_helicone.dialects.description import Description, Kind
+from otel_helicone.logs.enriching import enriched
+from otel_helicone.logs.observed import Observed, SpanKey, parent_key_of
+from otel_helicone.logs.request_id import note_request_id, request_id_for
+
+__all__ = ["CallJoiner"]
+
+# What is remembered of spans below one that has not ended yet, and for how many such spans; past
+# that the oldest go. A note takes about 200 bytes.
+_MOST_NOTES: Final = 64
+_MOST_PARENTS: Final = 10_000
+# A tool or a retrieval is seen twice at most through one span in between, such as MCP's client; one
+# further above is another call of the same tool.
+_NEAR: Final = 2
+_JOINABLE: Final = frozenset({Kind.LLM, Kind.EMBEDDING, Kind.TOOL, Kind.RETRIEVAL})
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call that was seen, in this batch or before.
+
+    Attributes:
+        observed: the span that stands for it.
+        is_new: whether it belongs to this batch, so that more can be added to it.
+    """
+
+    observed: Observed
+    is_new: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """That a call lies below a span.
+
+    Attributes:
+        call: the call.
+        depth: how many levels below; 1 for a child.
+    """
+
+    call: _Call
+    depth: int
+
+
+class CallJoiner:
+    """Finds which spans tell of the same call; it remembers earlier batches. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._below: OrderedDict[SpanKey, list[_Note]] = OrderedDict()
+
+    def join(self, batch: Iterable[Observed]) -> list[Observed]:
+        """Give each call once, with all that its spans tell, and every span that is no call.
+
+        Args:
+            batch: the finished spans of one export, in any order.
+
+        Returns:
+            What is to be logged, in the order in which it ended. Spans that only repeat a call,
+            or sum up calls below them, are left out.
+        """
+        ordered = sorted(batch, key=lambda observed: observed.end)
+        kept: list[_Call] = []
+        for observed in ordered:
+            notes = self._below.pop(observed.key, [])
+            call = self._placed(observed, notes)
+            if call is not None:
+                kept.append(call)
+                notes = [_Note(call, 0), *notes]
+            self._pass_up(observed, notes)
+        result = [call.observed for call in kept if not call.observed.description.is_opening]
+        for call in kept:
+            call.is_new = False
+        return result
+
+    def _placed(self, observed: Observed, notes: Sequence[_Note]) -> _Call | None:
+        """Give the new call that a span stands for, or None where others do already."""
+        kind = observed.description.kind
+        if kind not in _JOINABLE:
+            return _Call(observed)
+        below = [
+            note
+            for note in notes
+            if note.call.observed.description.kind is kind and (kind.is_call or note.depth <= _NEAR)
+        ]
+        for note in below:
+            if _tell_the_same(note.call.observed.description, observed.description):
+                _add(note.call, observed)
+                return None
+        if kind.is_call and below and _sums_up(observed, [note.call for note in below]):
+            return None
+        parent = parent_key_of(observed.span)
+        for note in self._below.get(parent, ()) if parent is not None else ():
+            if not note.call.is_new and note.call.observed.description.is_opening:
+                continue  # the beginning of a stream is not logged by itself
+            if _are_twins(note.call.observed, observed):
+                _add(note.call, observed)
+                return None
+        return _Call(observed)
+
+    def _pass_up(self, observed: Observed, notes: Sequence[_Note]) -> None:
+        parent = parent_key_of(observed.span)
+        calls = [note for note in notes if note.call.observed.description.kind in _JOINABLE]
+        if parent is None or not calls:
+            return
+        known = self._below.setdefault(parent, [])
+        known.extend(_Note(note.call, note.depth + 1) for note in calls)
+        del known[: len(known) - _MOST_NOTES]
+        self._below.move_to_end(parent)
+        while len(self._below) > _MOST_PARENTS:
+            self._below.popitem(last=False)
+
+
+def _add(call: _Call, other: Observed) -> None:
+    """Add what another span tells of a call, unless the call was logged already."""
+    note_request_id(other.key, request_id_for(call.observed.key))
+    if not call.is_new:
+        return
+    first = call.observed
+    if other.description.is_completion:
+        # A stream in two spans: the second has the answer, and when the stream ended.
+        call.observed = replace(
+            first,
+            description=replace(
+                enriched(other.description, first.description),
+                is_completion=False,
+                is_opening=False,
+            ),
+            end=max(first.end, other.end),
+        )
+    else:
+        call.observed = replace(first, description=enriched(first.description, other.description))
+    if other.through_gateway:
+        call.observed = replace(call.observed, through_gateway=True)
+
+
+def _tell_the_same(inner: Description, outer: Description) -> bool:
+    """Tell whether nothing that two descriptions say keeps them from being of one call."""
+    if inner.kind is Kind.TOOL:
+        same_name = inner.tool_name == outer.tool_name or not (inner.tool_name and outer.tool_name)
+        return same_name and _agree(inner.arguments, outer.arguments)
+    if inner.kind is Kind.RETRIEVAL:
+        return _agree(inner.query, outer.query)
+    if inner.response_id and outer.response_id:
+        return inner.response_id == outer.response_id
+    models = {inner.request_model, inner.response_model} - {None}
+    others = {outer.request_model, outer.response_model} - {None}
+    if models and others and not models & others:
+        return False
+    if (inner.failure is None) is not (outer.failure is None):
+        return False
+    if inner.usage is None or outer.usage is None:
+        return True
+    return _agree(inner.usage.input_tokens, outer.usage.input_tokens) and _agree(
+        inner.usage.output_tokens, outer.usage.output_tokens
+    )
+
+
+def _agree(one: object, other: object) -> bool:
+    return one is None or other is None or one == other
+
+
+def _sums_up(observed: Observed, below: Sequence[_Call]) -> bool:
+    """Tell whether a span that claims a call only repeats or sums up those below it."""
+    usage = observed.description.usage
+    if usage is None:
+        return observed.description.response_id is None and observed.description.failure is None
+    told = [call.observed.description.usage for call in below]
+    return usage.output_tokens == sum(
+        counted.output_tokens or 0 for counted in told if counted is not None
+    ) and usage.input_tokens == sum(
+        counted.input_tokens or 0 for counted in told if counted is not None
+    )
+
+
+def _are_twins(first: Observed, second: Observed) -> bool:
+    """Tell whether two spans below one parent are of one call.
+
+    Calls at the same time are common, so they must come from different instrumentations, and one
+    must have been seen from the beginning to the end of the other.
+    """
+    one, other = first.description, second.description
+    if one.kind is not other.kind or not one.kind.is_call:
+        return False
+    if other.is_completion:
+        return one.is_opening and one.request_model == other.request_model
+    if first.scope == second.scope or not _tell_the_same(one, other):
+        return False
+    if one.response_id and one.response_id == other.response_id:
+        return first.start <= second.end and second.start <= first.end
+    return _holds(first, second) or _holds(second, first)
+
+
+def _holds(outer: Observed, inner: Observed) -> bool:
+    return outer.start <= inner.start and inner.end <= outer.end

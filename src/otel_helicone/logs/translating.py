@@ -1,0 +1,236 @@
+"""From finished spans to log records: joined, filtered, placed, and with the private parts out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, TypeAlias
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind
+
+from otel_helicone import active_processors
+from otel_helicone.after_fork import ForkedLock
+from otel_helicone.attribute_names import HELICONE_REQUEST_ID
+from otel_helicone.dialects.describe import describe, speaks_any
+from otel_helicone.dialects.description import Description, Failure, Json, Kind
+from otel_helicone.injection import gateway_calls
+from otel_helicone.injection.hosts import normal_host
+from otel_helicone.log_once import log_failure_once
+from otel_helicone.logs.bodies import bodies_of
+from otel_helicone.logs.joining import CallJoiner
+from otel_helicone.logs.observed import Observed, SpanKey, key_of, parent_key_of
+from otel_helicone.logs.placing import Placer
+from otel_helicone.logs.record import LogRecord
+from otel_helicone.logs.request_id import note_request_id, request_id_of
+from otel_helicone.logs.routes import CUSTOM_PATH, path_for
+from otel_helicone.session_context.current import SessionContext
+
+__all__ = ["Include", "Redact", "Translator"]
+
+Include: TypeAlias = Literal["calls", "all"] | Callable[[ReadableSpan], bool]
+"""Which spans are logged; see :class:`otel_helicone.HeliconeSpanExporter`."""
+
+Redact: TypeAlias = Callable[[dict[str, Any]], dict[str, Any] | None]
+"""Takes a body before it leaves, and gives the one that leaves; None leaves its content out."""
+
+_CALLS: Final = frozenset({Kind.LLM, Kind.EMBEDDING, Kind.TOOL, Kind.RETRIEVAL})
+_NOT_A_CALL: Final = Description(kind=Kind.OTHER)
+# What Helicone counts by, and what tells one row from another; a redaction can't change it.
+_ESSENTIAL: Final = ("_type", "toolName", "name", "model", "object", "usage", "status")
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    include: Include
+    capture_content: bool
+    redact: Redact | None
+    properties: dict[str, str]
+
+
+class Translator:
+    """Makes log records of finished spans. Thread-safe; it remembers earlier batches."""
+
+    def __init__(
+        self,
+        *,
+        include: Include = "calls",
+        capture_content: bool = True,
+        redact: Redact | None = None,
+        properties: Mapping[str, str] | None = None,
+    ) -> None:
+        """Describe what is to be logged; see :class:`otel_helicone.HeliconeSpanExporter`."""
+        self._settings = _Settings(include, capture_content, redact, dict(properties or {}))
+        self._joiner = CallJoiner()
+        self._placer = Placer()
+        self._lock = ForkedLock()
+
+    def records(self, spans: Sequence[ReadableSpan]) -> Iterator[LogRecord]:
+        """Make the log records of one export.
+
+        A span that can't be translated is left out, logged once for each cause.
+
+        Args:
+            spans: the finished spans.
+
+        Yields:
+            The records, in the order in which the calls ended, each made when it is asked for.
+        """
+        for observed, context in self._logged(spans):
+            try:
+                yield self._record(observed, context)
+            except Exception:
+                log_failure_once("making a log of a span")
+
+    def _logged(self, spans: Sequence[ReadableSpan]) -> list[tuple[Observed, SessionContext]]:
+        batch: dict[SpanKey, Observed] = {}
+        for span in spans:
+            try:
+                batch[key_of(span)] = self._observed(span)
+            except Exception:
+                log_failure_once("reading a span")
+        try:
+            with self._lock:
+                _tell_http_statuses(batch)
+                joined = [
+                    observed
+                    for observed in self._joiner.join(batch.values())
+                    if self._includes(observed) and not _was_logged(observed, batch)
+                ]
+                return [(observed, self._placer.place(observed, batch)) for observed in joined]
+        except Exception:
+            log_failure_once("joining the spans of a call")
+            return []
+
+    def _observed(self, span: ReadableSpan) -> Observed:
+        attributes = span.attributes or {}
+        start = span.start_time or 0
+        end = max(span.end_time or start, start)
+        known = speaks_any(attributes) or span.events or self._settings.include != "calls"
+        description = describe(span) if known else _NOT_A_CALL
+        if description.is_completion:
+            # Written when the stream had ended, with nothing of its own time but how long it took.
+            took = attributes.get("duration")
+            if isinstance(took, float) and 0 < took < 86_400:
+                start = end - int(took * 1e9)
+        noted = attributes.get(HELICONE_REQUEST_ID)
+        if isinstance(noted, str):
+            note_request_id(key_of(span), noted)
+        through_gateway = noted is not None or (
+            description.kind.is_call and _is_gateway(description.server_address, attributes)
+        )
+        return Observed(span, description, start, end, through_gateway)
+
+    def _includes(self, observed: Observed) -> bool:
+        include = self._settings.include
+        if callable(include):
+            try:
+                return bool(include(observed.span))
+            except Exception:
+                log_failure_once("asking `include` about a span")
+                return observed.description.kind in _CALLS
+        return include == "all" or observed.description.kind in _CALLS
+
+    def _record(self, observed: Observed, context: SessionContext) -> LogRecord:
+        description = observed.description
+        path = path_for(description) if description.kind.is_call else CUSTOM_PATH
+        settings = self._settings
+        if settings.properties:
+            merged = {**settings.properties, **context.properties}
+            context = replace(context, properties=merged)
+        omit_request, omit_response = (
+            bool(description.omit_request),
+            bool(description.omit_response),
+        )
+        created = observed.start // 1_000_000_000
+        name = str(observed.span.name)  # SDKs take values there that are not strings
+
+        def bodies(*, content: bool) -> tuple[dict[str, Json], dict[str, Json]]:
+            return bodies_of(
+                description, path=path, created=created, content=content, name=name[:256]
+            )
+
+        request, response = bodies(content=settings.capture_content)
+        if settings.capture_content and (settings.redact or omit_request or omit_response):
+            bare_request, bare_response = bodies(content=False)
+            request = bare_request if omit_request else self._redacted(request, bare_request)
+            response = bare_response if omit_response else self._redacted(response, bare_response)
+        seconds = description.seconds_to_first_token
+        return LogRecord(
+            path=path,
+            request_id=request_id_of(observed.key),
+            context=context,
+            request=request,
+            response=response,
+            status=_status(description.http_status, description.failure),
+            start=observed.start,
+            end=observed.end,
+            milliseconds_to_first_token=None
+            if seconds is None or not 0 <= seconds < 86_400
+            else round(seconds * 1000),
+            omit_request=omit_request,
+            omit_response=omit_response,
+        )
+
+    def _redacted(self, body: dict[str, Json], bare: dict[str, Json]) -> dict[str, Json]:
+        redact = self._settings.redact
+        if redact is None:
+            return body
+        try:
+            given = redact(dict(body))
+            if given is None:
+                return bare
+            if not isinstance(given, dict):
+                raise TypeError(f"redact gave {type(given).__name__}, not a dict")
+        except Exception:
+            log_failure_once("redacting a body")
+            return bare
+        essential: dict[str, Json] = {name: body[name] for name in _ESSENTIAL if name in body}
+        return {**given, **essential}
+
+
+def _status(told: int | None, failure: Failure | None) -> int:
+    if failure is None:
+        return told if told is not None and 100 <= told < 400 else 200
+    return told if told is not None and 400 <= told < 600 else 500
+
+
+def _is_gateway(address: str | None, attributes: Any) -> bool:
+    if address is None:
+        return False
+    port = attributes.get("server.port")
+    return active_processors.is_helicone(
+        normal_host(address), port if isinstance(port, int) else None
+    )
+
+
+def _tell_http_statuses(batch: dict[SpanKey, Observed]) -> None:
+    """Give failed calls the HTTP status that only the span of their request has."""
+    for observed in list(batch.values()):
+        if observed.span.kind is not SpanKind.CLIENT or observed.description.kind.is_call:
+            continue
+        parent = batch.get(parent_key_of(observed.span) or (0, 0))
+        attributes = observed.span.attributes or {}
+        status = attributes.get("http.response.status_code", attributes.get("http.status_code"))
+        if parent is None or not isinstance(status, int) or status < 400:
+            continue
+        failed = parent.description
+        if failed.kind.is_call and failed.failure is not None and failed.http_status is None:
+            told = replace(failed, http_status=status)
+            batch[parent.key] = replace(parent, description=told)
+
+
+def _was_logged(observed: Observed, batch: dict[SpanKey, Observed]) -> bool:
+    """Tell whether Helicone's gateway has logged a call already."""
+    if observed.through_gateway:
+        return True
+    if not observed.description.kind.is_call:
+        return False
+    if observed.description.server_address is not None:
+        return False  # told, and not a gateway
+    # Some instrumentations' spans are not current while the request is sent, so that Helicone's
+    # answer is noted on a span around them.
+    if gateway_calls.claim(observed.key[0], observed.start, observed.end):
+        return True
+    parent = batch.get(parent_key_of(observed.span) or (0, 0))
+    return parent is not None and not parent.description.kind.is_call and parent.through_gateway
