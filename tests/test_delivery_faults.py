@@ -338,7 +338,7 @@ def test_a_process_ends_at_once_and_in_silence(how: str) -> None:
 
     with FaultServer(lambda *_: OK) as server:
         done = subprocess.run(
-            [sys.executable, "-c", EXITING, server.url, how],
+            [sys.executable, "-W", "ignore::DeprecationWarning", "-c", EXITING, server.url, how],
             capture_output=True,
             text=True,
             timeout=20,

@@ -138,6 +138,9 @@ class Engine:
                     flight.trouble = flight.trouble or "Helicone asked to wait"
                     return None
                 await asyncio.sleep(wait)
+            if time.monotonic() >= deadline:
+                # It waited in the queue, or was given up: nothing of it may be sent any more.
+                return None
             if (refusal := self._key.refusal()) is not None:
                 return refusal
             if failures:
