@@ -111,6 +111,13 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default=_DEFAULT_MAX_BODY_MIB,
         help="how long a request's body may be, in MiB (default: %(default)g)",
     )
+    parser.add_argument(
+        "--api-key",
+        metavar="KEY",
+        action="append",
+        help="a Helicone key that logs are taken with, may be given more than once (default: those"
+        " in the variable HELICONE_LOCAL_API_KEYS, else every well-formed key)",
+    )
     parser.set_defaults(command=_serve)
 
 
@@ -145,6 +152,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         upstream=arguments.upstream,
         latency_ms=arguments.latency,
         max_body_bytes=round(arguments.max_body * 1024 * 1024),
+        api_keys=arguments.api_key,
     )
 
 

@@ -127,14 +127,14 @@ def test_serve_says_where_it_is_and_stops_clean(tmp_path: Path, number: signal.S
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        lines = [process.stdout.readline() for _ in range(5)]
+        lines = [process.stdout.readline() for _ in range(6)]
         base_url = lines[1].split()[1]
         httpx2.get(f"{base_url}/models", trust_env=False)
         process.send_signal(number)
         rest, errors = process.communicate(timeout=20)
     assert process.returncode == 0
     assert errors == ""
-    assert f'otel-helicone sessions --store "{store}"' in lines[4]
+    assert f'otel-helicone sessions --store "{store}"' in lines[5]
     assert "Stopped" in rest
     with LocalHelicone(store) as helicone:
         assert len(helicone.store.requests()) == 1

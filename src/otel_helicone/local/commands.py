@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -48,6 +48,7 @@ def serve(
     upstream: str | None,
     latency_ms: float,
     max_body_bytes: int,
+    api_keys: Sequence[str] | None = None,
 ) -> int:
     """Run the server until Ctrl-C or SIGTERM; see :class:`~.server.LocalHelicone`.
 
@@ -62,6 +63,7 @@ def serve(
             latency_ms,
             listen_on=listen_on,
             max_body_bytes=max_body_bytes,
+            api_keys=api_keys or _api_keys_of_environment(),
         )
     except ValueError as error:
         _failed(f"--upstream: {error}")
@@ -80,6 +82,11 @@ def serve(
         return _failed("the server stopped by itself")
     _say("Stopped; everything that came in is stored.")
     return 0
+
+
+def _api_keys_of_environment() -> list[str] | None:
+    keys = os.environ.get("HELICONE_LOCAL_API_KEYS", "").replace(",", " ").split()
+    return keys or None
 
 
 @contextmanager
@@ -107,6 +114,7 @@ def _greeting(helicone: LocalHelicone, upstream: str | None) -> str:
     return (
         "Local Helicone is running; Ctrl-C stops it.\n"
         f"  base_url  {helicone.base_url}\n"
+        f"  logs to   {helicone.url}\n"
         f"  answers   {answers}\n"
         f"  store     {store}\n"
         f"  look      {look}"

@@ -14,7 +14,7 @@ from otel_helicone.local.records import RequestRecord
 from otel_helicone.local.upstream import RawHeaders, UpstreamRequest
 from otel_helicone.local.usage import Usage, member, model_in, parse_json, usage_in
 
-__all__ = ["MOST_STORED_BYTES", "Exchange", "Stopwatch", "header"]
+__all__ = ["MOST_STORED_BYTES", "Exchange", "Stopwatch", "body_left_out", "header"]
 
 MOST_STORED_BYTES: Final = 1024 * 1024
 """How much of each body is stored."""
@@ -130,8 +130,8 @@ class Exchange:
             started_at=self._stopwatch.started_at,
             latency_ms=self._stopwatch.milliseconds(),
             time_to_first_token_ms=self._time_to_first_token_ms,
-            request_body=_without_body(model) if helicone.omit_request else self._request_body(),
-            response_body=_without_body(model) if helicone.omit_response else response_body,
+            request_body=body_left_out(model) if helicone.omit_request else self._request_body(),
+            response_body=body_left_out(model) if helicone.omit_response else response_body,
             helicone_headers=helicone.as_sent,
         )
 
@@ -153,6 +153,10 @@ class Exchange:
         return model_in(parsed), usage_in(parsed) or Usage(), text
 
 
-def _without_body(model: str | None) -> str:
-    # What Helicone keeps in place of a body that the caller asked not to store.
+def body_left_out(model: str | None) -> str:
+    """Give what Helicone keeps in the place of a body that the caller asked not to store.
+
+    Args:
+        model: the model, or None.
+    """
     return json.dumps({"model": model} if model else {})

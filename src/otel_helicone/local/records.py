@@ -27,7 +27,7 @@ at once: a request that vanishes is the last thing a developer wants to look for
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """One request that went through the gateway.
+    """One request that went through the gateway, or that was logged.
 
     Attributes:
         request_id: the UUID that the answer's ``helicone-id`` header gave, in lower case.
@@ -36,7 +36,7 @@ class RequestRecord:
         session_name: ``Helicone-Session-Name`` as sent, or None.
         user_id: ``Helicone-User-Id``, else the request body's ``user``, or None.
         properties: ``Helicone-Property-*`` by the lower-case rest of their names.
-        provider: whose API was called, ``OPENAI``.
+        provider: whose API was called, ``OPENAI``, or what the log's endpoint or body says.
         model: from ``Helicone-Model-Override``, the response or the request, or None.
         method: the HTTP method.
         target_path: the path that was asked for, without its query, which may hold keys.
@@ -52,6 +52,13 @@ class RequestRecord:
         response_body: the text of the answer's body, shortened where it is long; for a streamed
             answer a JSON object with the assembled text.
         helicone_headers: the ``Helicone-*`` headers as sent, without those that hold secrets.
+        prompt_cache_read_tokens: tokens in from a cache, of a log; taken off ``prompt_tokens``.
+        prompt_cache_write_tokens: 0, as Helicone stores it for logs.
+        reasoning_tokens: tokens of reasoning, of a log; taken off ``completion_tokens``.
+        target_url: ``providerRequest.url`` of a log to the worker's log API, else empty.
+        kind: ``llm``, or for a log ``tool``, ``data`` or ``vector_db``.
+        scores: what was given by the score endpoint, by name; a bool is 0 or 1, and its name has
+            the ending ``-hcone-bool``.
     """
 
     request_id: str
@@ -74,6 +81,12 @@ class RequestRecord:
     request_body: str
     response_body: str
     helicone_headers: tuple[tuple[str, str], ...] = field(default=())
+    prompt_cache_read_tokens: int = 0
+    prompt_cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    target_url: str = ""
+    kind: str = "llm"
+    scores: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def ended_at(self) -> datetime:

@@ -40,6 +40,14 @@ _MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE INDEX request_by_id ON request (request_id)",
         "CREATE INDEX request_by_start ON request (started_at)",
     ),
+    (
+        "ALTER TABLE request ADD COLUMN prompt_cache_read_tokens INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE request ADD COLUMN prompt_cache_write_tokens INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE request ADD COLUMN reasoning_tokens INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE request ADD COLUMN target_url TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE request ADD COLUMN kind TEXT NOT NULL DEFAULT 'llm'",
+        "ALTER TABLE request ADD COLUMN scores TEXT NOT NULL DEFAULT '{}'",
+    ),
 )
 """One entry for each version: entry 0 makes version 1 of an empty file. Never change one."""
 

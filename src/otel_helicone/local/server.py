@@ -6,16 +6,19 @@ import asyncio
 import socket
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
 import uvicorn
 
+from otel_helicone.local.api_keys import ApiKeys
 from otel_helicone.local.app import DEFAULT_MAX_BODY_BYTES, create_app
 from otel_helicone.local.built_in_upstream import DEFAULT_LATENCY_MS, BuiltInUpstream
 from otel_helicone.local.forwarding import ForwardingUpstream
 from otel_helicone.local.gateway import Gateway
+from otel_helicone.local.log_requests import LogIntake
 from otel_helicone.local.store import Store
 from otel_helicone.local.upstream import Upstream
 from otel_helicone.local.writer import StoreWriter
@@ -33,7 +36,7 @@ class PortTaken(Exception):
 
 
 class LocalHelicone:
-    """A local Helicone: an OpenAI-compatible gateway that stores each request.
+    """A local Helicone: an OpenAI-compatible gateway and log API that stores each request.
 
     A context manager; requests are taken inside of it, and all of them are stored once it is left:
 
@@ -54,6 +57,7 @@ class LocalHelicone:
         *,
         listen_on: str = "127.0.0.1",
         max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
+        api_keys: Iterable[str] | None = None,
     ) -> None:
         """Describe a server; it starts when the context is entered.
 
@@ -65,6 +69,8 @@ class LocalHelicone:
             latency: the longest that the built-in upstream takes, in milliseconds; 0 for none.
             listen_on: the address to listen on.
             max_body_bytes: how long a request's body may be.
+            api_keys: the only Helicone keys that logs are taken with; None for every
+                well-formed one.
 
         Raises:
             ValueError: for an upstream that is not an ``http`` or ``https`` URL.
@@ -73,6 +79,7 @@ class LocalHelicone:
         self._port = port
         self._listen_on = listen_on
         self._max_body_bytes = max_body_bytes
+        self._api_keys = ApiKeys(api_keys)
         self._upstream: Upstream = (
             BuiltInUpstream(latency) if upstream is None else ForwardingUpstream(upstream)
         )
@@ -85,9 +92,14 @@ class LocalHelicone:
         return f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}"
 
     @property
+    def url(self) -> str:
+        """What logs are sent to, such as ``http://127.0.0.1:8787``: no ``/v1`` at its end."""
+        return f"http://{self.host}"
+
+    @property
     def base_url(self) -> str:
         """What an OpenAI client takes as its ``base_url``, such as ``http://127.0.0.1:8787/v1``."""
-        return f"http://{self.host}/v1"
+        return f"{self.url}/v1"
 
     @property
     def is_running(self) -> bool:
@@ -109,8 +121,9 @@ class LocalHelicone:
             raise
         self._port = listener.getsockname()[1]
         self._gateway = Gateway(self._upstream, self._writer.put, self._max_body_bytes)
+        self._intake = LogIntake(self._writer.put, self._api_keys)
         config = uvicorn.Config(
-            create_app(self._gateway),
+            create_app(self._gateway, self._intake),
             loop="asyncio",
             http="h11",
             ws="none",
@@ -154,7 +167,7 @@ class LocalHelicone:
             Whether it came to that in time.
         """
         deadline = time.monotonic() + timeout
-        while self._gateway.in_progress:
+        while self._gateway.in_progress or self._intake.in_progress:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.002)

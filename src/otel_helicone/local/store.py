@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from otel_helicone.local.javascript import without_lone_surrogates
 from otel_helicone.local.records import RequestRecord, SessionRecord
 from otel_helicone.local.schema import connect
 
@@ -35,6 +36,12 @@ COLUMNS: Final = (
     "request_body",
     "response_body",
     "helicone_headers",
+    "prompt_cache_read_tokens",
+    "prompt_cache_write_tokens",
+    "reasoning_tokens",
+    "target_url",
+    "kind",
+    "scores",
 )
 """The columns of a record, in the order of :class:`~.records.RequestRecord`'s fields."""
 
@@ -146,12 +153,19 @@ def row_of(record: RequestRecord) -> tuple[Cell, ...]:
         _storable(record.request_body),
         _storable(record.response_body),
         json.dumps(record.helicone_headers),
+        record.prompt_cache_read_tokens,
+        record.prompt_cache_write_tokens,
+        record.reasoning_tokens,
+        _storable(record.target_url),
+        record.kind,
+        json.dumps(dict(record.scores)),
     )
 
 
 def _record_of(row: tuple[Any, ...]) -> RequestRecord:
     values = dict(zip(COLUMNS, row, strict=True))
     values["properties"] = json.loads(values["properties"])
+    values["scores"] = json.loads(values["scores"])
     values["started_at"] = _time(values["started_at"])
     values["helicone_headers"] = tuple(
         (name, value) for name, value in json.loads(values["helicone_headers"])
@@ -179,6 +193,4 @@ def _time(microseconds: int) -> datetime:
 
 def _storable(text: str | None) -> str | None:
     """Put U+FFFD, as Helicone does, in the place of the lone surrogates that JSON may hold."""
-    return (
-        None if text is None else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    )
+    return None if text is None else without_lone_surrogates(text)

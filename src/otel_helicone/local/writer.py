@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import queue
 import sqlite3
 import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -13,16 +16,33 @@ from otel_helicone.local.records import RequestRecord
 from otel_helicone.local.schema import connect
 from otel_helicone.local.store import COLUMNS, row_of
 
-__all__ = ["StoreWriter"]
+__all__ = ["Scores", "StoreWriter"]
 
 _INSERT: Final = (
     f"INSERT INTO request ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 )
+# What makes two rows one in Helicone's table, once it has merged them; here at once.
+_KEY: Final = ("request_id", "provider", "model", "user_id", "started_at")
+_SAME: Final = f"DELETE FROM request WHERE {' AND '.join(f'{column} IS ?' for column in _KEY)}"
 # So many records at once cost hardly more than one; more would keep readers of the file waiting.
 _MOST_AT_ONCE: Final = 256
 
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Scores for a request that is stored, or will be before them.
+
+    Attributes:
+        request_id: the request's id, in lower case.
+        scores: numbers by name; a name that the request has already gets the new number.
+    """
+
+    request_id: str
+    scores: Mapping[str, int]
+
+
 _Stop: TypeAlias = None
-_Item: TypeAlias = RequestRecord | threading.Event | _Stop
+_Item: TypeAlias = RequestRecord | Scores | threading.Event | _Stop
 
 _logger = logging.getLogger(__name__)
 
@@ -45,8 +65,8 @@ class StoreWriter:
         self._thread = threading.Thread(target=self._run, name="otel-helicone store", daemon=True)
         self._thread.start()
 
-    def put(self, record: RequestRecord) -> None:
-        """Take a record; it can be read some milliseconds later."""
+    def put(self, record: RequestRecord | Scores) -> None:
+        """Take a record, or scores; it can be read some milliseconds later."""
         self._items.put(record)
 
     def flush(self, timeout: float = 5.0) -> bool:
@@ -83,7 +103,7 @@ class StoreWriter:
                 items.append(self._items.get_nowait())
             except queue.Empty:
                 break
-        records = [item for item in items if isinstance(item, RequestRecord)]
+        records = [item for item in items if isinstance(item, RequestRecord | Scores)]
         if records:
             _write(connection, records)
         for item in items:
@@ -92,11 +112,15 @@ class StoreWriter:
         return None not in items
 
 
-def _write(connection: sqlite3.Connection, records: list[RequestRecord]) -> None:
+def _write(connection: sqlite3.Connection, records: list[RequestRecord | Scores]) -> None:
     try:
         connection.execute("BEGIN IMMEDIATE")
         try:
-            connection.executemany(_INSERT, [row_of(record) for record in records])
+            for record in records:
+                if isinstance(record, RequestRecord):
+                    _write_record(connection, record)
+                else:
+                    _write_scores(connection, record)
             connection.execute("COMMIT")
         except BaseException:
             connection.execute("ROLLBACK")
@@ -104,3 +128,19 @@ def _write(connection: sqlite3.Connection, records: list[RequestRecord]) -> None
     except Exception:
         # A full disk, for instance. The gateway goes on; the developer is told.
         _logger.exception("%d requests could not be written to the store", len(records))
+
+
+def _write_record(connection: sqlite3.Connection, record: RequestRecord) -> None:
+    row = row_of(record)
+    values = dict(zip(COLUMNS, row, strict=True))
+    connection.execute(_SAME, [values[column] for column in _KEY])
+    connection.execute(_INSERT, row)
+
+
+def _write_scores(connection: sqlite3.Connection, given: Scores) -> None:
+    found = connection.execute(
+        "SELECT row, scores FROM request WHERE request_id = ?", [given.request_id]
+    ).fetchall()
+    for row, scores in found:
+        merged = json.dumps({**json.loads(scores), **given.scores})
+        connection.execute("UPDATE request SET scores = ? WHERE row = ?", [merged, row])

@@ -1,0 +1,32 @@
+"""Helicone keys: their form, and which ones a local Helicone knows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+__all__ = ["ApiKeys"]
+
+_WELL_FORMED: Final = re.compile(r"[sp]k-(helicone-)?(eu-|cp-)?[a-z0-9]{7}(-[a-z0-9]{7}){3}")
+
+
+class ApiKeys:
+    """The keys that logs are taken with."""
+
+    def __init__(self, keys: Iterable[str] | None = None) -> None:
+        """Name the keys.
+
+        Args:
+            keys: the only keys that are known; None for every well-formed one.
+        """
+        self._keys = None if keys is None else frozenset(keys)
+
+    @staticmethod
+    def is_well_formed(key: str) -> bool:
+        """Whether a text has the form of a key, ``sk-helicone-`` and four groups of seven."""
+        return _WELL_FORMED.fullmatch(key) is not None
+
+    def knows(self, key: str) -> bool:
+        """Whether logs are taken with a key."""
+        return self.is_well_formed(key) if self._keys is None else key in self._keys
