@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from otel_helicone.local import schema
+from otel_helicone.local import commands, schema
 from otel_helicone.local.server import LocalHelicone
 from otel_helicone.local.store import Store
 from otel_helicone.local.tree import build_tree, tree_lines
@@ -214,3 +214,30 @@ def test_a_store_of_the_first_version_is_brought_up(tmp_path: Path) -> None:
         connection.commit()
     (request,) = Store(path).requests()
     assert (request.kind, request.scores, request.reasoning_tokens) == ("llm", {}, 0)
+
+
+@pytest.mark.parametrize("number", ["1e999", "9e18", "1" + "0" * 30])
+def test_a_number_that_no_column_holds_loses_its_log_and_no_other(
+    helicone: LocalHelicone, http: httpx2.Client, number: str
+) -> None:
+    http.post(WORKER, json=log())
+    text = json.dumps(log())
+    for bad in (
+        text.replace('"status": 200', f'"status": {number}'),
+        text.replace('"timing": {', f'"timing": {{"timeToFirstToken": {number}, '),
+        text.replace('"prompt_tokens": 3', f'"prompt_tokens": {number}'),
+    ):
+        assert bad != text
+        assert http.post(WORKER, content=bad.encode()).status_code == 200
+    assert http.post(SCORES[0]["path"], json={"scores": {"a": 10**400}}).status_code == 500
+    helicone.settle()
+    assert len(helicone.store.requests()) == 1
+
+
+def test_a_key_of_the_environment_is_the_only_one_that_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("HELICONE_LOCAL_API_KEYS", raising=False)
+    assert commands._api_keys_of_environment() is None
+    monkeypatch.setenv("HELICONE_LOCAL_API_KEYS", f"{KEY}, other")
+    assert commands._api_keys_of_environment() == [KEY, "other"]

@@ -177,12 +177,12 @@ def read_scores(given: Mapping[str, object]) -> dict[str, int]:
             if isinstance(value, float) or not isinstance(value, int | str):
                 raise ValueError
             number = int(value)
-        except ValueError:
+            # JavaScript has no integers of its own above this.
+            scores[name] = number if abs(number) <= _MOST_SAFE else int(float(number))
+        except (ValueError, OverflowError):
             raise NotAScore(
                 f"Score value for key '{name}' must be an integer. Received: {as_string(value)}"
             ) from None
-        # JavaScript has no others above this.
-        scores[name] = number if abs(number) <= _MOST_SAFE else int(float(number))
     return scores
 
 

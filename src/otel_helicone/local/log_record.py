@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from otel_helicone.local.body_text import kept_text
 from otel_helicone.local.event_stream import EventStream
@@ -17,6 +19,10 @@ from otel_helicone.local.records import RequestRecord
 from otel_helicone.local.usage import member
 
 __all__ = ["Log", "LogLost", "record_of"]
+
+_CANNOT: Final = "error parsing response"
+# What an Int64 column, or a JSON number, can hold without doubt.
+_MOST_STATUS: Final = 2**53
 
 
 class LogLost(Exception):
@@ -98,7 +104,7 @@ def _status(status: object) -> int:
             raise LogLost(f"status {status}") from None
     if not isinstance(status, int | float):
         return 0
-    if status != int(status):
+    if not math.isfinite(status) or status != int(status) or abs(status) > _MOST_STATUS:
         raise LogLost(f"status {status}")
     return int(status)
 
@@ -127,6 +133,3 @@ def _response(body: Mapping[str, object]) -> object:
     except NotJson as error:
         said = f"Error parsing body: SyntaxError: {error}, {text}"
         return {"helicone_error": _CANNOT, "parse_response_error": said}
-
-
-_CANNOT = "error parsing response"

@@ -12,6 +12,7 @@ __all__ = ["InvalidTiming", "LogTiming", "MissingTime", "NotATime", "api_timing"
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_LONGER_SECONDS: Final = 4_102_444_800
+_MOST_MILLISECONDS: Final = 2**53
 # Where the log has no timing, the worker makes it a second long.
 _WORKER_MILLISECONDS: Final = 1000
 
@@ -140,6 +141,9 @@ def _first_token(value: object) -> int | None:
     if not isinstance(value, int | float | str):
         return None
     try:
-        return math.floor(float(value) + 0.5) or None
+        milliseconds = math.floor(float(value) + 0.5)
+        if abs(milliseconds) > _MOST_MILLISECONDS:
+            raise OverflowError
+        return milliseconds or None
     except (ValueError, OverflowError):
         raise NotATime(str(value)) from None

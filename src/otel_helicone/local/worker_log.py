@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from otel_helicone.local.exchange import header
+from otel_helicone.local.gateway import MAX_HEADER_BYTES
 from otel_helicone.local.helicone_headers import read_helicone_headers
 from otel_helicone.local.javascript import NotJson, parse, stringify
 from otel_helicone.local.log_headers import InvalidHeader, merged_headers, meta_headers
@@ -58,6 +59,9 @@ class WorkerLog:
                 return Response(headers=_CORS)
             if request.method != "POST" or rest.rstrip("/") != "v1/log":
                 return _text("invalid path", 404)
+            headers = request.scope["headers"]
+            if sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEADER_BYTES:
+                return _text("ERROR: header too large.", 431)
             refused = self._refused(request)
             if refused is not None:
                 return refused
