@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from otel_helicone.local.server import LocalHelicone
 
 RECORDED = Path(__file__).parents[1] / "data" / "recorded"
 CASES: list[dict[str, Any]] = json.loads((RECORDED / "logs.json").read_text())
+MERGED: dict[str, int] = json.loads((RECORDED / "merged_logs.json").read_text())
 KEY = "sk-helicone-1234567-abcdefg-7654321-gfedcba"
 
 DIFFERENT_ON_PURPOSE = {
@@ -178,3 +180,16 @@ def _long(value: Any, case: dict[str, Any], name: str) -> Any:
         else each
         for key, each in value.items()
     }
+
+
+@pytest.mark.parametrize(("pair", "rows"), MERGED.items())
+def test_a_repeated_log_is_merged_where_the_real_one_merges_it(
+    tmp_path: Path, pair: str, rows: int
+) -> None:
+    cases = {case["id"]: case for case in CASES}
+    with LocalHelicone(tmp_path / "requests.db", latency=0, api_keys=[KEY]) as helicone:
+        for number in (1, 2):
+            assert send(helicone, cases[f"b2-{pair}-{number}"])[0] == 200
+            # Without a timing, a log starts when it comes.
+            time.sleep(0.005)
+    assert len(helicone.store.requests()) == rows
