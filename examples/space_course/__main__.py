@@ -10,17 +10,20 @@ import asyncio
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import openai
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from examples.space_course.course import CHAPTERS, SECTIONS, TITLE, write_course
-from otel_helicone import HeliconeSpanProcessor
+from otel_helicone import HeliconeSpanExporter, HeliconeSpanProcessor
 from otel_helicone.local.commands import store_path
 from otel_helicone.local.server import LocalHelicone
 from otel_helicone.local.terminal import make_console, print_session
@@ -59,7 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         trace.set_tracer_provider(provider)
 
         try:
-            asyncio.run(_write(helicone.base_url, api_key, console))
+            if arguments.mode == "gateway":
+                asyncio.run(_write(helicone.base_url, api_key, console))
+            else:
+                exporter = HeliconeSpanExporter(endpoint=helicone.url)
+                provider.add_span_processor(BatchSpanProcessor(exporter))
+                with _instrumented(), _provider_of(arguments.upstream) as base_url:
+                    asyncio.run(_write(base_url, api_key, console))
         except openai.APIError as error:
             print(f"The API refused a call: {error}", file=sys.stderr)
             return 1
@@ -69,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         finally:
             provider.shutdown()
             helicone.settle()
-        _show(helicone, console, store, chosen=arguments.store is not None)
+        _show(helicone, console, store, arguments)
     return 0
 
 
@@ -82,8 +91,41 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="who answers: the local Helicone itself, or the real OpenAI API, with the key in"
         " OPENAI_API_KEY (default: %(default)s)",
     )
+    parser.add_argument(
+        "--mode",
+        choices=("gateway", "export"),
+        default="gateway",
+        help="how calls reach Helicone: sent through its gateway, or sent to the provider and"
+        " logged from their spans afterwards (default: %(default)s)",
+    )
     parser.add_argument("--store", metavar="PATH", help="where the local Helicone keeps requests")
     return parser.parse_args(argv)
+
+
+@contextmanager
+def _instrumented() -> Iterator[None]:
+    """Have OpenTelemetry's instrumentation of the openai client write a span for each call."""
+    from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
+
+    os.environ.setdefault("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "span_only")
+    OpenAIInstrumentor().instrument()
+    try:
+        yield
+    finally:
+        OpenAIInstrumentor().uninstrument()
+
+
+@contextmanager
+def _provider_of(upstream: str) -> Iterator[str]:
+    """Give the address of an API that is no gateway, at least not of the Helicone that logs."""
+    if upstream == "openai":
+        yield f"{UPSTREAMS[upstream]}/v1"
+        return
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        LocalHelicone(Path(folder) / "requests.db") as stand_in,
+    ):
+        yield stand_in.base_url
 
 
 async def _write(base_url: str, api_key: str, console: Console) -> None:
@@ -101,7 +143,9 @@ async def _write(base_url: str, api_key: str, console: Console) -> None:
             await write_course(client, on_answer=lambda _question: progress.advance(calls))
 
 
-def _show(helicone: LocalHelicone, console: Console, store: Path, *, chosen: bool) -> None:
+def _show(
+    helicone: LocalHelicone, console: Console, store: Path, arguments: argparse.Namespace
+) -> None:
     session = next(s for s in helicone.store.sessions() if s.session_name == TITLE)
     requests = [
         request
@@ -110,21 +154,22 @@ def _show(helicone: LocalHelicone, console: Console, store: Path, *, chosen: boo
     ]
     console.print()
     print_session(console, session, requests)
-    console.print("\nEach call carried three headers. Those of the last one:\n")
+    how = "call carried three headers" if arguments.mode == "gateway" else "log told three headers"
+    console.print(f"\nEach {how}. Those of the last one:\n")
     last = requests[-1]
     console.print(f"  Helicone-Session-Id: {last.session_id}", soft_wrap=True)
     console.print(f"  Helicone-Session-Path: {last.session_path}", soft_wrap=True)
     console.print(f"  Helicone-Session-Name: {last.session_name}", soft_wrap=True)
     command = _command()
-    option = f" --store {shlex.quote(str(store))}" if chosen else ""
+    option = f" --store {shlex.quote(str(store))}" if arguments.store is not None else ""
     console.print("\nThe application is examples/space_course/course.py: it is only traced.")
     console.print("What to type next:\n")
-    for arguments, purpose in (
+    for what, purpose in (
         ("sessions", "all sessions that were stored"),
         (f"sessions {session.session_id[:8]} --bodies", "this one, with questions and answers"),
         ("serve", "a local Helicone for your own application"),
     ):
-        console.print(f"  {command} {arguments}{option}", soft_wrap=True)
+        console.print(f"  {command} {what}{option}", soft_wrap=True)
         console.print(f"      {purpose}")
 
 

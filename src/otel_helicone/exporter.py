@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -19,9 +19,8 @@ from otel_helicone.session_context import finished
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
 
-    from otel_helicone.delivery.delivery import Delivery
-    from otel_helicone.delivery.post import Post
-    from otel_helicone.logs.translating import Include, Redact, Translator
+    from otel_helicone.delivery import Delivery, Post
+    from otel_helicone.logs.translating import Include, Records, Redact, Translator
 
 __all__ = ["HeliconeSpanExporter"]
 
@@ -103,8 +102,7 @@ class HeliconeSpanExporter(SpanExporter):
 
     def _begin(self, api_key: str, meter_provider: MeterProvider | None) -> None:
         # Dialects and delivery are needed by those who export alone.
-        from otel_helicone.delivery.delivery import Delivery
-        from otel_helicone.delivery.verdict import judge_log
+        from otel_helicone.delivery import Delivery, judge_log
         from otel_helicone.dialects.describe import speaks_any
         from otel_helicone.logs.translating import Translator
 
@@ -143,27 +141,17 @@ class HeliconeSpanExporter(SpanExporter):
                 "A HeliconeSpanExporter that was shut down drops the spans that it still gets.",
             )
             return SpanExportResult.FAILURE
-        if self._delivery is None:
+        if self._delivery is None or self._translator is None:
             return SpanExportResult.FAILURE
         try:
             with self._exports:
-                outcome = self._delivery.send(self._posts(spans), self._settings.timeout)
+                records = self._translator.records(spans)
+                posts = _Posts(records, self._settings.max_body_bytes)
+                outcome = self._delivery.send(posts, self._settings.timeout)
         except Exception:
             log_failure_once("exporting spans")
             return SpanExportResult.FAILURE
-        lost = outcome.refused or outcome.expired
-        return SpanExportResult.FAILURE if lost else SpanExportResult.SUCCESS
-
-    def _posts(self, spans: Sequence[ReadableSpan]) -> Iterator[Post]:
-        from otel_helicone.delivery.post import Post
-
-        assert self._translator is not None
-        for record in self._translator.records(spans):
-            try:
-                body = record.to_bytes(self._settings.max_body_bytes)
-                yield Post(record.path, body, record.request_id)
-            except Exception:
-                log_failure_once("writing a log")
+        return SpanExportResult.SUCCESS if outcome.is_complete else SpanExportResult.FAILURE
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Wait for exports that are under way; nothing is held back between them.
@@ -199,6 +187,31 @@ class HeliconeSpanExporter(SpanExporter):
 
 def _every_span(_attributes: Mapping[str, Any]) -> bool:
     return True
+
+
+class _Posts:
+    """The posts of records, each made when there is room for it, so that few are held at once."""
+
+    def __init__(self, records: Records, max_body_bytes: int) -> None:
+        self._records = records
+        self._max_body_bytes = max_body_bytes
+
+    def __iter__(self) -> _Posts:
+        return self
+
+    def __next__(self) -> Post:
+        from otel_helicone.delivery import Post
+
+        for record in self._records:
+            try:
+                body = record.to_bytes(self._max_body_bytes)
+                return Post(record.path, body, record.request_id)
+            except Exception:
+                log_failure_once("writing a log")
+        raise StopIteration
+
+    def __length_hint__(self) -> int:
+        return self._records.__length_hint__()
 
 
 class _Exports:

@@ -121,7 +121,7 @@ class HeliconeScoreExporter:
             if self._delivery is None or self._is_shut_down:
                 return _result(succeeded=False)
             outcome = self._delivery.send(posts, self._settings.timeout)
-            return _result(succeeded=not (outcome.refused or outcome.expired))
+            return _result(succeeded=outcome.is_complete)
         except Exception:
             log_failure_once("exporting scores")
             return _result(succeeded=False)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 import openai
+import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
@@ -99,6 +102,28 @@ def test_the_demo_prints_the_tree_the_headers_and_what_to_type_next(tmp_path: Pa
     for header in ("Id", "Path: /outline/", "Name: Space Course"):
         assert f"Helicone-Session-{header}" in done.stdout
     assert "sessions" in done.stdout.partition("What to type next")[2]
+
+
+def outline(printed: str) -> list[str]:
+    """Give the lines of the tree, without the columns that differ from run to run."""
+    tree = printed.partition("PATH")[2].partition("\n\n")[0].splitlines()[1:]
+    return [re.sub(r"  .*?(gpt-4o-mini|$).*", r" \1", line) for line in tree]
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("opentelemetry.instrumentation.genai") is None,
+    reason="the instrumentation needs newer versions than these",
+)
+def test_logs_give_the_same_tree_as_the_gateway(tmp_path: Path) -> None:
+    printed = []
+    for mode in ("gateway", "export"):
+        done = run_demo("--store", str(tmp_path / f"{mode}.db"), "--mode", mode)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        assert "39 requests, 0 errors" in done.stdout
+        printed.append(done.stdout)
+    assert len(outline(printed[0])) == 47
+    assert outline(printed[0]) == outline(printed[1])
 
 
 def test_the_real_api_needs_a_key() -> None:

@@ -35,6 +35,8 @@ class LoopThread:
         """
         self._selector = selectors.DefaultSelector()
         self.loop = asyncio.SelectorEventLoop(self._selector)
+        # Python's development mode would report slow steps, of which a first connection is one.
+        self.loop.set_debug(False)
         # Nothing is printed about tasks that the end of the process leaves behind.
         self.loop.set_exception_handler(lambda _loop, _trouble: None)
         self.loop.set_default_executor(_DaemonThreads())

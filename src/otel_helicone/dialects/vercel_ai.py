@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from otel_helicone.dialects.content_blocks import read_tool_call
 from otel_helicone.dialects.description import Json, Kind, Message, Part, ToolCall, Usage
 from otel_helicone.dialects.dialect import Dialect, json, text
-from otel_helicone.dialects.messages import read_messages, read_tool_call
+from otel_helicone.dialects.messages import read_messages
 from otel_helicone.dialects.reading import FinishedSpan, is_placeholder, parse_json
 
 __all__ = ["VERCEL_AI"]

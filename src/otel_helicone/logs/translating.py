@@ -26,7 +26,7 @@ from otel_helicone.logs.request_id import note_request_id, request_id_of
 from otel_helicone.logs.routes import CUSTOM_PATH, path_for
 from otel_helicone.session_context.current import SessionContext
 
-__all__ = ["Include", "Redact", "Translator"]
+__all__ = ["Include", "Records", "Redact", "Translator"]
 
 Include: TypeAlias = Literal["calls", "all"] | Callable[[ReadableSpan], bool]
 """Which spans are logged; see :class:`otel_helicone.HeliconeSpanExporter`."""
@@ -48,6 +48,30 @@ class _Settings:
     properties: dict[str, str]
 
 
+class Records(Iterator[LogRecord]):
+    """Log records that are made when they are asked for, and how many are left."""
+
+    def __init__(
+        self,
+        logged: Sequence[tuple[Observed, SessionContext]],
+        make: Callable[[Observed, SessionContext], LogRecord],
+    ) -> None:
+        """Take what is to be logged, and what makes a record of it."""
+        self._left = list(reversed(logged))
+        self._make = make
+
+    def __next__(self) -> LogRecord:
+        while self._left:
+            try:
+                return self._make(*self._left.pop())
+            except Exception:
+                log_failure_once("making a log of a span")
+        raise StopIteration
+
+    def __length_hint__(self) -> int:
+        return len(self._left)
+
+
 class Translator:
     """Makes log records of finished spans. Thread-safe; it remembers earlier batches."""
 
@@ -65,7 +89,7 @@ class Translator:
         self._placer = Placer()
         self._lock = ForkedLock()
 
-    def records(self, spans: Sequence[ReadableSpan]) -> Iterator[LogRecord]:
+    def records(self, spans: Sequence[ReadableSpan]) -> Records:
         """Make the log records of one export.
 
         A span that can't be translated is left out, logged once for each cause.
@@ -73,14 +97,10 @@ class Translator:
         Args:
             spans: the finished spans.
 
-        Yields:
-            The records, in the order in which the calls ended, each made when it is asked for.
+        Returns:
+            The records, in the order in which the calls began, each made when it is asked for.
         """
-        for observed, context in self._logged(spans):
-            try:
-                yield self._record(observed, context)
-            except Exception:
-                log_failure_once("making a log of a span")
+        return Records(self._logged(spans), self._record)
 
     def _logged(self, spans: Sequence[ReadableSpan]) -> list[tuple[Observed, SessionContext]]:
         batch: dict[SpanKey, Observed] = {}
@@ -97,6 +117,8 @@ class Translator:
                     for observed in self._joiner.join(batch.values())
                     if self._includes(observed) and not _was_logged(observed, batch)
                 ]
+                # Helicone keeps milliseconds; logs of the same one are shown as they came.
+                joined.sort(key=lambda observed: observed.start)
                 return [(observed, self._placer.place(observed, batch)) for observed in joined]
         except Exception:
             log_failure_once("joining the spans of a call")
