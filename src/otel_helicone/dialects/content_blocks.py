@@ -78,20 +78,20 @@ def are_blocks(value: Json) -> bool:
     return (
         isinstance(value, list)
         and bool(value)
-        and all(isinstance(item, Mapping) and isinstance(item.get("type"), str) for item in value)
+        and all(isinstance(item, dict) and isinstance(item.get("type"), str) for item in value)
     )
 
 
 def unwrapped_block(piece: Mapping[str, Json]) -> Mapping[str, Json]:
     """Take a piece out of what is around it."""
     inner = piece.get("message_content")
-    if isinstance(inner, Mapping):
+    if isinstance(inner, dict):
         return inner
     if "type" not in piece:
         # Amazon Bedrock's and Google's blocks are named by their only key.
         for key, kind in _NAMED_BLOCKS.items():
             named = piece.get(key)
-            if isinstance(named, Mapping):
+            if isinstance(named, dict):
                 identity = named.get("toolUseId", named.get("id"))
                 return {**named, "type": kind, "id": identity}
     return piece
@@ -100,13 +100,13 @@ def unwrapped_block(piece: Mapping[str, Json]) -> Mapping[str, Json]:
 def read_tool_call(value: Json) -> ToolCall | None:
     """Read one tool call of any known shape; None for what names no tool."""
     value = parse_json(value)
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return None
     inner = value.get("tool_call")
-    if isinstance(inner, Mapping):
+    if isinstance(inner, dict):
         value = inner
     function = value.get("function")
-    named: Mapping[str, Json] = function if isinstance(function, Mapping) else value
+    named: Mapping[str, Json] = function if isinstance(function, dict) else value
     name = string_in(named, "name", "toolName", "tool_name") or string_in(value, "name")
     if name is None:
         return None
@@ -127,7 +127,7 @@ def read_answer(block: Mapping[str, Json]) -> Message:
         if block.get(key) is not None:
             found = block[key]
             break
-    if isinstance(found, Mapping) and found.get("type") in ("text", "json") and "value" in found:
+    if isinstance(found, dict) and found.get("type") in ("text", "json") and "value" in found:
         found = found["value"]  # Vercel AI 5
     if are_blocks(found):
         texts = [piece.get("text", piece.get("content")) for piece in found]
@@ -144,7 +144,7 @@ def read_thought(block: Mapping[str, Json]) -> str | None:
         if isinstance(found, str) and found:
             return found
         if isinstance(found, list):
-            texts = [piece.get("text") for piece in found if isinstance(piece, Mapping)]
+            texts = [piece.get("text") for piece in found if isinstance(piece, dict)]
             if any(texts):
                 return "\n".join(text for text in texts if isinstance(text, str))
     return None
@@ -159,7 +159,7 @@ def read_media(block: Mapping[str, Json], kind: str) -> Part:
         family = family if family in ("image", "audio", "video") else "file"
     for key in ("image_url", "image", "url", "uri", "file", "source", "file_data", "input_audio"):
         found = block.get(key)
-        while isinstance(found, Mapping):
+        while isinstance(found, dict):
             data = found.get("data")
             if isinstance(data, str):
                 found = _data_url(found, data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from otel_helicone.dialects.anthropic_sdk import ANTHROPIC_SDK
 from otel_helicone.dialects.description import Description, Failure, Json, Kind, Usage
-from otel_helicone.dialects.dialect import Dialect
+from otel_helicone.dialects.dialect import Dialect, Reader
 from otel_helicone.dialects.langfuse import LANGFUSE
 from otel_helicone.dialects.langwatch import LANGWATCH
 from otel_helicone.dialects.litellm import LITELLM
@@ -79,15 +79,23 @@ _OF_KINDS: Final[Mapping[str, frozenset[Kind]]] = {
     "step_input": frozenset({Kind.AGENT, Kind.WORKFLOW, Kind.OTHER}),
     "step_output": frozenset({Kind.AGENT, Kind.WORKFLOW, Kind.OTHER}),
 }
-_ASKED: Final = {
-    kind: tuple(
-        field.name
+def _readers(dialect: Dialect, kind: Kind) -> tuple[tuple[str, Reader[Any]], ...]:
+    """Give what a dialect can be asked about a kind, and how."""
+    return tuple(
+        (field.name, getattr(dialect, field.name))
         for field in fields(Description)
-        if field.name not in _JOINED and kind in _OF_KINDS.get(field.name, frozenset(Kind))
+        if field.name not in _JOINED
+        and kind in _OF_KINDS.get(field.name, frozenset(Kind))
+        and getattr(dialect, field.name) is not _NO_ANSWER
     )
-    for kind in Kind
+
+
+_NO_ANSWER: Final = Dialect(name="", roots=frozenset()).operation
+# Worked out once: to look for each reader at each span took as long as the reading itself.
+_READERS: Final = {
+    kind: {dialect.name: _readers(dialect, kind) for dialect in DIALECTS} for kind in Kind
 }
-_NO_ANSWER: Final[Callable[[FinishedSpan], None]] = Dialect(name="", roots=frozenset()).kind  # type: ignore[assignment]
+_USAGE_FIELDS: Final = tuple(field.name for field in fields(Usage))
 
 # Where texts of errors hold the HTTP status: openai's and anthropic's exceptions, and others'.
 _STATUS_IN_TEXT: Final = re.compile(
@@ -125,15 +133,13 @@ def describe(span: ReadableSpan) -> Description:
             kind = found
             break
     facts: dict[str, Any] = {}
-    for name in _ASKED[kind]:
-        for dialect in asked:
-            reader = getattr(dialect, name)
-            if reader is _NO_ANSWER:
-                continue
-            found = reader(finished)
-            if found is not None:
-                facts[name] = found
-                break
+    readers = _READERS[kind]
+    for dialect in asked:
+        for name, reader in readers[dialect.name]:
+            if name not in facts:
+                found = reader(finished)
+                if found is not None:
+                    facts[name] = found
     if kind.is_call:
         facts["usage"] = _usage(finished, asked)
         facts["parameters"] = _parameters(finished, asked)
@@ -158,10 +164,10 @@ def _usage(span: FinishedSpan, asked: list[Dialect]) -> Usage | None:
     for dialect in asked:
         found = dialect.usage(span)
         if found is not None:
-            for field in fields(Usage):
-                count = getattr(found, field.name)
+            for name in _USAGE_FIELDS:
+                count = getattr(found, name)
                 if count is not None:
-                    merged.setdefault(field.name, count)
+                    merged.setdefault(name, count)
     usage = Usage(**merged)
     return None if usage.is_empty else usage
 

@@ -53,7 +53,7 @@ def _model(span: FinishedSpan) -> str | None:
 
 def _input(span: FinishedSpan) -> tuple[Message, ...] | None:
     found = span.json("langfuse.observation.input")
-    if isinstance(found, Mapping) and "messages" not in found and "role" not in found:
+    if isinstance(found, dict) and "messages" not in found and "role" not in found:
         return wire_request(found).messages
     return read_messages(found)
 
@@ -103,7 +103,7 @@ def _seconds_to_first_token(span: FinishedSpan) -> float | None:
 
 def _arguments(span: FinishedSpan) -> Json:
     found = span.json("langfuse.observation.input")
-    if isinstance(found, Mapping) and set(found) == {"args", "kwargs"}:
+    if isinstance(found, dict) and set(found) == {"args", "kwargs"}:
         # The arguments of a Python function.
         return (
             found["kwargs"]
@@ -127,7 +127,7 @@ def _query(span: FinishedSpan) -> str | None:
     if not _is(Kind.RETRIEVAL, span):
         return None
     found = _arguments(span)
-    if isinstance(found, Mapping):
+    if isinstance(found, dict):
         found = found.get("query", next(iter(found.values()), None))
     if isinstance(found, list) and found:
         found = found[0]
@@ -143,7 +143,7 @@ def _embedding_input(span: FinishedSpan) -> tuple[str, ...] | None:
     if not _is(Kind.EMBEDDING, span):
         return None
     found = span.json("langfuse.observation.input")
-    if isinstance(found, Mapping):
+    if isinstance(found, dict):
         found = found.get("input")
     if isinstance(found, str):
         return (found,)

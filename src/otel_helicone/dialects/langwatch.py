@@ -29,7 +29,7 @@ _KINDS: Final = {
 def _value(name: str, span: FinishedSpan) -> Json:
     """Take a value out of the ``{"type": …, "value": …}`` around it."""
     found = span.json(name)
-    if isinstance(found, Mapping) and set(found) == {"type", "value"}:
+    if isinstance(found, dict) and set(found) == {"type", "value"}:
         return found["value"]
     return found
 
@@ -40,7 +40,7 @@ def _messages(name: str, role: str, span: FinishedSpan) -> tuple[Message, ...] |
 
 def _usage(span: FinishedSpan) -> Usage | None:
     found = _value("langwatch.metrics", span)
-    if not isinstance(found, Mapping):
+    if not isinstance(found, dict):
         return None
     cached = found.get("cacheReadInputTokens", found.get("cache_read_input_tokens"))
     return wire_usage({**found, "cache_read_input_tokens": cached})
@@ -48,7 +48,7 @@ def _usage(span: FinishedSpan) -> Usage | None:
 
 def _parameters(span: FinishedSpan) -> Mapping[str, Json] | None:
     found = _value("langwatch.params", span)
-    if not isinstance(found, Mapping):
+    if not isinstance(found, dict):
         return None
     return {name: value for name, value in found.items() if name in PARAMETERS_OF_OPENAI} or None
 

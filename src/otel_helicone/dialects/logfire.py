@@ -60,7 +60,7 @@ def _from_events(span: FinishedSpan, *, choices: bool) -> tuple[Message, ...] | 
     """Read messages that stand in one attribute as a list of the former span events."""
     found: list[Json] = []
     for event in span.sequence("events", "all_messages_events") or ():
-        if not isinstance(event, Mapping):
+        if not isinstance(event, dict):
             continue
         name = event.get("event.name")
         if (name == "gen_ai.choice") is choices:

@@ -62,7 +62,7 @@ def read_messages(value: Json, role: str = "user") -> tuple[Message, ...] | None
     """
     if is_placeholder(value):
         return None
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         inner = value.get("messages")
         if isinstance(inner, list):
             return read_messages(inner, role)
@@ -128,7 +128,7 @@ def _read(item: Json, role: str) -> Iterator[Message]:
             for inner in item:
                 yield from _read(inner, role)
         return
-    if not isinstance(item, Mapping):
+    if not isinstance(item, dict):
         yield Message(role, (Part("text", text_of(item)),))
         return
     inner = _unwrapped(item)
@@ -148,7 +148,7 @@ def _unwrapped(item: Mapping[str, Json]) -> Mapping[str, Json]:
         inner = item.get(key)
         if isinstance(inner, str):
             inner = parse_json(inner)
-        if isinstance(inner, Mapping) and (key == "message" or "content" in inner):
+        if isinstance(inner, dict) and (key == "message" or "content" in inner):
             unwrapped = _unwrapped(inner)
             if "finish_reason" in item and "finish_reason" not in unwrapped:
                 return {**unwrapped, "finish_reason": item["finish_reason"]}
@@ -190,7 +190,7 @@ def _content(item: Mapping[str, Json]) -> Sequence[Json]:
     for key in ("parts", "content", "contents", "text"):
         found = item.get(key)
         if key == "parts" and isinstance(found, (list, tuple)):
-            found = [piece for piece in found if isinstance(piece, Mapping)]  # by its schema
+            found = [piece for piece in found if isinstance(piece, dict)]  # by its schema
         if isinstance(found, str) and key in ("parts", "content") and found[:1] in "[":
             parsed = parse_json(found)
             # A list of blocks that was put into a text; a text that is a list of others stays.
@@ -249,7 +249,7 @@ class _Reading:
             if piece and piece not in ("__REDACTED__", "<masked>"):
                 self._parts.append(Part("text", piece))
             return
-        if not isinstance(piece, Mapping):
+        if not isinstance(piece, dict):
             self._parts.append(Part("text", text_of(piece)))
             return
         block = unwrapped_block(piece)
@@ -293,11 +293,11 @@ def _calls_beside(item: Mapping[str, Json]) -> Iterator[ToolCall]:
                     yield read
             return
     extra = item.get("additional_kwargs")
-    if isinstance(extra, Mapping) and extra.get("tool_calls"):
+    if isinstance(extra, dict) and extra.get("tool_calls"):
         yield from _calls_beside(extra)
         return
     old = parse_json(item.get("function_call"))
-    if isinstance(old, Mapping):
+    if isinstance(old, dict):
         read = read_tool_call(old)
         if read is not None:
             yield read

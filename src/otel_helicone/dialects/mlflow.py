@@ -61,7 +61,7 @@ def _usage(span: FinishedSpan) -> Usage | None:
 
 def _query(span: FinishedSpan) -> str | None:
     found = span.json("mlflow.spanInputs")
-    if isinstance(found, Mapping):
+    if isinstance(found, dict):
         found = found.get("query", next(iter(found.values()), None))
     return found if isinstance(found, str) else None
 

@@ -142,15 +142,15 @@ def _output(span: FinishedSpan) -> tuple[Message, ...] | None:
 
 
 def _message(item: Json) -> Json:
-    inner = item.get("message") if isinstance(item, Mapping) else None
-    return inner if isinstance(inner, Mapping) else item
+    inner = item.get("message") if isinstance(item, dict) else None
+    return inner if isinstance(inner, dict) else item
 
 
 def _prompt(item: Json) -> Json:
-    if isinstance(item, Mapping):
+    if isinstance(item, dict):
         for name in ("prompt", "completion"):
             inner = item.get(name)
-            if isinstance(inner, Mapping):
+            if isinstance(inner, dict):
                 return inner.get("text")
     return item
 
@@ -176,8 +176,8 @@ def _usage(span: FinishedSpan) -> Usage:
 def _tools_offered(span: FinishedSpan) -> tuple[Json, ...] | None:
     found = []
     for item in span.flat_list("llm.tools") or ():
-        tool: Any = item.get("tool") if isinstance(item, Mapping) else None
-        schema = parse_json(tool.get("json_schema")) if isinstance(tool, Mapping) else None
+        tool: Any = item.get("tool") if isinstance(item, dict) else None
+        schema = parse_json(tool.get("json_schema")) if isinstance(tool, dict) else None
         if schema is not None:
             found.append(schema)
     if found:
@@ -189,8 +189,8 @@ def _tools_offered(span: FinishedSpan) -> tuple[Json, ...] | None:
 def _embedding_input(span: FinishedSpan) -> tuple[str, ...] | None:
     found = []
     for item in span.flat_list("embedding.embeddings") or ():
-        embedding = item.get("embedding") if isinstance(item, Mapping) else None
-        told = embedding.get("text") if isinstance(embedding, Mapping) else None
+        embedding = item.get("embedding") if isinstance(item, dict) else None
+        told = embedding.get("text") if isinstance(embedding, dict) else None
         if isinstance(told, str) and not is_placeholder(told):
             found.append(told)
     return tuple(found) or None
@@ -199,9 +199,9 @@ def _embedding_input(span: FinishedSpan) -> tuple[str, ...] | None:
 def _result(span: FinishedSpan) -> Json:
     found = span.json("output.value")
     # LangChain's message of a tool, with the answer in it.
-    data = found.get("data", found.get("kwargs")) if isinstance(found, Mapping) else None
+    data = found.get("data", found.get("kwargs")) if isinstance(found, dict) else None
     if (
-        isinstance(data, Mapping)
+        isinstance(data, dict)
         and "content" in data
         and found.get("type")
         in (
@@ -218,8 +218,8 @@ def _tool_call_id(span: FinishedSpan) -> str | None:
     if told is not None:
         return told
     found = span.json("output.value")
-    data = found.get("data", found.get("kwargs")) if isinstance(found, Mapping) else None
-    identity = data.get("tool_call_id") if isinstance(data, Mapping) else None
+    data = found.get("data", found.get("kwargs")) if isinstance(found, dict) else None
+    identity = data.get("tool_call_id") if isinstance(data, dict) else None
     return identity if isinstance(identity, str) and identity else None
 
 
@@ -232,7 +232,7 @@ def _query(span: FinishedSpan) -> str | None:
     if _kind(span) is not Kind.RETRIEVAL:
         return None
     found = span.json("input.value")
-    if isinstance(found, Mapping):
+    if isinstance(found, dict):
         for name in ("query", "input", "text"):
             if isinstance(found.get(name), str):
                 return str(found[name])
@@ -242,8 +242,8 @@ def _query(span: FinishedSpan) -> str | None:
 def _documents(span: FinishedSpan) -> tuple[Json, ...] | None:
     found = []
     for item in span.flat_list("retrieval.documents") or ():
-        document = item.get("document") if isinstance(item, Mapping) else None
-        if isinstance(document, Mapping):
+        document = item.get("document") if isinstance(item, dict) else None
+        if isinstance(document, dict):
             found.append({name: _parsed(name, value) for name, value in document.items()})
     return tuple(found) or None
 

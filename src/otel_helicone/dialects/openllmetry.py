@@ -32,7 +32,7 @@ def _entity(name: str) -> Json:
         found = span.json(f"traceloop.entity.{name}")
         if name == "output":
             return parse_json(found)  # JSON of a text that is JSON itself
-        if isinstance(found, Mapping) and set(found) <= {"args", "kwargs"}:
+        if isinstance(found, dict) and set(found) <= {"args", "kwargs"}:
             # The arguments of a Python function.
             if not found.get("args"):
                 return found.get("kwargs")
@@ -123,7 +123,7 @@ def _finish_reasons(span: FinishedSpan) -> tuple[str, ...] | None:
         found = [
             item["finish_reason"]
             for item in span.flat_list(prefix) or ()
-            if isinstance(item, Mapping) and isinstance(item.get("finish_reason"), str)
+            if isinstance(item, dict) and isinstance(item.get("finish_reason"), str)
         ]
         if found:
             return tuple(found)
@@ -151,7 +151,7 @@ def _usage(span: FinishedSpan) -> Usage:
 def _tools_offered(span: FinishedSpan) -> tuple[Json, ...] | None:
     found = []
     for item in span.flat_list("llm.request.functions") or ():
-        if isinstance(item, Mapping) and item.get("name"):
+        if isinstance(item, dict) and item.get("name"):
             function = dict(item)
             if "parameters" in function:
                 function["parameters"] = parse_json(function["parameters"])

@@ -36,7 +36,7 @@ def _input(span: FinishedSpan) -> tuple[Message, ...] | None:
     if found is not None:
         return found
     prompt = span.json("ai.prompt")
-    if isinstance(prompt, Mapping):
+    if isinstance(prompt, dict):
         found = read_messages(prompt.get("messages") or prompt.get("prompt"))
         system = prompt.get("system")
         if isinstance(system, str) and system:
@@ -81,7 +81,7 @@ def _tools_offered(span: FinishedSpan) -> tuple[Json, ...] | None:
 
 def _parameters(span: FinishedSpan) -> Mapping[str, Json] | None:
     choice = span.json("ai.prompt.toolChoice")
-    if isinstance(choice, Mapping):
+    if isinstance(choice, dict):
         choice = choice.get("type") if choice.get("type") != "tool" else dict(choice)
     return {"tool_choice": choice} if choice is not None else None
 

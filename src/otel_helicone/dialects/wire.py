@@ -99,7 +99,7 @@ _COUNTS: Final = (
 
 def wire_request(body: Json) -> WireCall:
     """Read the body of a request: chat, Responses, text completion or embeddings."""
-    if not isinstance(body, Mapping):
+    if not isinstance(body, dict):
         return _EMPTY
     messages = read_messages(body.get("messages"))
     asked = body.get("input")
@@ -149,7 +149,7 @@ def _texts(asked: Json) -> tuple[str, ...] | None:
 
 def wire_response(body: Json) -> WireCall:
     """Read the body of an answer: chat, Responses, text completion, Anthropic, LangChain's."""
-    if not isinstance(body, Mapping):
+    if not isinstance(body, dict):
         return _EMPTY
     generations = body.get("generations")
     if isinstance(generations, list):
@@ -162,11 +162,11 @@ def wire_response(body: Json) -> WireCall:
         reasons = [
             choice["finish_reason"]
             for choice in choices
-            if isinstance(choice, Mapping) and isinstance(choice.get("finish_reason"), str)
+            if isinstance(choice, dict) and isinstance(choice.get("finish_reason"), str)
         ]
     elif isinstance(body.get("output"), list):
         messages = read_messages(body["output"], "assistant")
-    elif isinstance(body.get("message"), Mapping):
+    elif isinstance(body.get("message"), dict):
         messages = read_messages(body["message"], "assistant")
     elif "content" in body and isinstance(body["content"], list):
         messages = read_messages([body], "assistant")
@@ -185,21 +185,21 @@ def wire_response(body: Json) -> WireCall:
 
 def _from_langchain(body: Mapping[str, Json], generations: list[Json]) -> WireCall:
     told = body.get("llm_output")
-    output: Mapping[str, Json] = told if isinstance(told, Mapping) else {}
+    output: Mapping[str, Json] = told if isinstance(told, dict) else {}
     first = generations[0] if generations else None
     batch = first if isinstance(first, list) else generations
     identity, model = as_text(output.get("id")), as_text(output.get("model_name"))
     usage = wire_usage(output.get("token_usage"))
     for generation in batch:
-        message = generation.get("message") if isinstance(generation, Mapping) else None
-        kwargs = message.get("kwargs") if isinstance(message, Mapping) else None
-        metadata = kwargs.get("response_metadata") if isinstance(kwargs, Mapping) else None
-        if isinstance(metadata, Mapping):
+        message = generation.get("message") if isinstance(generation, dict) else None
+        kwargs = message.get("kwargs") if isinstance(message, dict) else None
+        metadata = kwargs.get("response_metadata") if isinstance(kwargs, dict) else None
+        if isinstance(metadata, dict):
             identity = identity or as_text(metadata.get("id"))
             model = model or as_text(metadata.get("model_name"))
-        if usage is None and isinstance(kwargs, Mapping):
+        if usage is None and isinstance(kwargs, dict):
             usage = wire_usage(kwargs.get("usage_metadata"))
-        if identity is None and isinstance(kwargs, Mapping):
+        if identity is None and isinstance(kwargs, dict):
             # The provider's id where it is one, LangChain's own run id where it is not.
             found = as_text(kwargs.get("id"))
             identity = None if found is None or found.startswith(("run-", "lc_run-")) else found
@@ -208,7 +208,7 @@ def _from_langchain(body: Mapping[str, Json], generations: list[Json]) -> WireCa
 
 def wire_usage(usage: Json) -> Usage | None:
     """Read a usage object as OpenAI's chat and Responses, Anthropic's or an SDK's own has it."""
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return None
     inside = _details(usage, "prompt_tokens_details", "input_tokens_details", "inputTokenDetails")
     out = _details(
@@ -223,7 +223,7 @@ def wire_usage(usage: Json) -> Usage | None:
 def _details(usage: Mapping[str, Json], *names: str) -> Mapping[str, Json]:
     for name in names:
         found = usage.get(name)
-        if isinstance(found, Mapping):
+        if isinstance(found, dict):
             return found
     return {}
 

@@ -110,16 +110,17 @@ def _time(nanoseconds: int) -> dict[str, int]:
     return {"seconds": milliseconds // 1000, "milliseconds": milliseconds % 1000}
 
 
+_ENCODER: Final = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str
+)
+
+
 def to_bytes(value: Json) -> bytes:
     """Write JSON that every parser takes: no NaN, no lone surrogates, no objects of Python's."""
     try:
-        text = json.dumps(
-            value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str
-        )
+        text = _ENCODER.encode(value)
     except (TypeError, ValueError, RecursionError):
-        text = json.dumps(
-            _plain(value, 100), ensure_ascii=False, allow_nan=False, separators=(",", ":")
-        )
+        text = _ENCODER.encode(_plain(value, 100))
     return text.encode("utf-8", "replace")
 
 
