@@ -1,0 +1,674 @@
+"""Applications that call an LLM server directly, each logged by the exporter: one row for one call.
+
+The instrumentations and frameworks are real, released ones, and so is the server. What they say is
+read back from a local Helicone: how many rows, and what is in them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import socket
+import subprocess
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx2
+import openai
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Tracer
+
+from otel_helicone import HeliconeSpanExporter, HeliconeSpanProcessor
+from otel_helicone.local.records import RequestRecord
+from otel_helicone.local.server import LocalHelicone
+from tests.integration.conftest import HERE, missing, require
+
+HELICONE_KEY = "sk-helicone-aaaaaaa-bbbbbbb-ccccccc-ddddddd"
+MODEL = "gpt-4o-mini"
+ANSWERING_MODEL = "gpt-4o-mini-2024-07-18"
+EMBEDDING_MODEL = "text-embedding-3-small"
+CAPITAL: list[Any] = [{"role": "user", "content": "What is the capital of France?"}]
+WEATHER: list[Any] = [{"role": "user", "content": "How is the weather in Paris?"}]
+PARIS = "The capital of France is Paris."
+SUNNY = "It is sunny in Paris."
+WEATHER_TOOL: Any = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Tell the weather.",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+        },
+    },
+}
+
+
+# --- the server, and what it answers --------------------------------------------------------------
+
+
+def _answer(tokens_in: int, tokens_out: int, **answer: Any) -> dict[str, Any]:
+    usage = {"prompt_tokens": tokens_in, "completion_tokens": tokens_out}
+    return {**answer, "model": ANSWERING_MODEL, "usage": usage}
+
+
+def _fails(status: int, kind: str) -> dict[str, Any]:
+    return {"status": status, "error": {"message": f"This is a {status}.", "type": kind}}
+
+
+TOOL_CALL = {"id": "call_paris", "name": "get_weather", "arguments": '{"city": "Paris"}'}
+FIXTURES: dict[str, Any] = {
+    "fixtures": [
+        {"match": {"endpoint": "embedding"}, "response": {"embedding": [0.1, 0.2]}},
+        {"match": {"userMessage": "too often"}, "response": _fails(429, "rate_limit_error")},
+        {"match": {"userMessage": "break"}, "response": _fails(500, "server_error")},
+        {
+            "match": {"userMessage": "weather", "hasToolResult": False},
+            "response": _answer(31, 9, toolCalls=[TOOL_CALL]),
+        },
+        {
+            "match": {"userMessage": "weather", "hasToolResult": True},
+            "response": _answer(47, 6, content=SUNNY),
+        },
+        {"match": {}, "response": _answer(14, 7, content=PARIS)},
+    ]
+}
+
+
+@pytest.fixture(scope="module")
+def llm_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start a server that knows of tools, of failures, and of its own tokens."""
+    program = HERE / "node_modules" / ".bin" / "llmock"
+    if not program.exists() or shutil.which("node") is None:
+        missing("aimock (npm install --prefix tests/integration)")
+    fixtures = tmp_path_factory.mktemp("aimock") / "fixtures.json"
+    fixtures.write_text(json.dumps(FIXTURES), "utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    host = f"127.0.0.1:{port}"
+    command = [str(program), "-p", str(port), "-h", "127.0.0.1", "-f", str(fixtures)]
+    process = subprocess.Popen([*command, "--log-level", "silent"])
+    try:
+        for _ in range(200):
+            try:
+                httpx2.get(f"http://{host}/__aimock/journal")
+                break
+            except httpx2.TransportError:
+                assert process.poll() is None, "aimock ended by itself"
+                time.sleep(0.05)
+        yield host
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+# --- an application, and the rows that it leaves --------------------------------------------------
+
+
+class Row(NamedTuple):
+    """What counts of a stored row: what it is, where in the session, and what it cost."""
+
+    kind: str
+    path: str
+    model: str | None
+    status: int
+    tokens_in: int
+    tokens_out: int
+
+
+def llm(path: str, tokens_in: int, tokens_out: int) -> Row:
+    return Row("llm", path, ANSWERING_MODEL, 200, tokens_in, tokens_out)
+
+
+def capital(path: str) -> Row:
+    return llm(path, 14, 7)
+
+
+def asks_tool(path: str) -> Row:
+    return llm(path, 31, 9)
+
+
+def uses_tool(path: str) -> Row:
+    return llm(path, 47, 6)
+
+
+def tool(path: str) -> Row:
+    return Row("tool", path, "tool:get_weather", 200, 0, 0)
+
+
+@dataclass
+class App:
+    """An application with the processor and the exporter, which sends its calls to a server.
+
+    Attributes:
+        base_url: what its LLM clients are given.
+        provider: its tracer provider.
+        helicone: where its logs go.
+    """
+
+    base_url: str
+    provider: TracerProvider
+    helicone: LocalHelicone
+
+    @property
+    def tracer(self) -> Tracer:
+        return self.provider.get_tracer("app")
+
+    def client(self) -> openai.OpenAI:
+        return openai.OpenAI(base_url=self.base_url, api_key="none", max_retries=0)
+
+    def async_client(self) -> openai.AsyncOpenAI:
+        return openai.AsyncOpenAI(base_url=self.base_url, api_key="none", max_retries=0)
+
+    def records(self) -> list[RequestRecord]:
+        """Give what Helicone has stored, all of it; each belongs to one session."""
+        assert self.provider.force_flush()
+        assert self.helicone.settle()
+        return self.helicone.store.requests()
+
+    def rows(self, session: Any = None) -> list[Row]:
+        """Give the stored rows in the order in which they began.
+
+        Args:
+            session: the root span of the session that all of them are of.
+        """
+        records = self.records()
+        if session is not None:
+            expected = f"{session.get_span_context().trace_id:032x}"
+            assert {record.session_id for record in records} == {expected}
+        return [
+            Row(
+                record.kind,
+                record.session_path or "",
+                record.model,
+                record.status,
+                record.prompt_tokens,
+                record.completion_tokens,
+            )
+            for record in records
+        ]
+
+    def bodies(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """Give request and response of each row."""
+        bodies = []
+        for record in self.records():
+            posted = json.loads(record.request_body)
+            request = posted["providerRequest"]["json"] if "providerRequest" in posted else posted
+            bodies.append((request, json.loads(record.response_body)))
+        return bodies
+
+
+@contextmanager
+def exporting(helicone: LocalHelicone, base_url: str) -> Iterator[App]:
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(HeliconeSpanProcessor(gateway_hosts=[helicone.host]))
+    exporter = HeliconeSpanExporter(endpoint=helicone.url, api_key=HELICONE_KEY)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    yield App(base_url, provider, helicone)
+    provider.shutdown()
+
+
+@pytest.fixture
+def app(llm_host: str, tmp_path: Path) -> Iterator[App]:
+    """An application that calls the server directly."""
+    with LocalHelicone(tmp_path / "requests.db") as helicone:
+        with exporting(helicone, f"http://{llm_host}/v1") as app:
+            yield app
+
+
+@pytest.fixture
+def app_behind_gateway(llm_host: str, tmp_path: Path) -> Iterator[App]:
+    """An application that calls the server through Helicone, with the exporter on as well."""
+    upstream = f"http://{llm_host}"
+    with LocalHelicone(tmp_path / "requests.db", upstream=upstream) as helicone:
+        with exporting(helicone, helicone.base_url) as app:
+            yield app
+
+
+@pytest.fixture(autouse=True)
+def _content_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenTelemetry's own instrumentations write messages only where they are asked to."""
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "SPAN_ONLY")
+    monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", "gen_ai_latest_experimental")
+
+
+Instrumentation = Callable[[App], AbstractContextManager[None]]
+
+
+@contextmanager
+def _instrumented(app: App, module: str, name: str, **options: Any) -> Iterator[None]:
+    instrumentor = getattr(require(module), name)()
+    with warnings.catch_warnings():
+        # What an instrumentation says of its own dependencies is none of our business.
+        warnings.simplefilter("ignore")
+        instrumentor.instrument(tracer_provider=app.provider, skip_dep_check=True, **options)
+    try:
+        yield
+    finally:
+        instrumentor.uninstrument()
+
+
+def genai_openai(app: App) -> AbstractContextManager[None]:
+    return _instrumented(app, "opentelemetry.instrumentation.genai.openai", "OpenAIInstrumentor")
+
+
+def openinference_openai(app: App) -> AbstractContextManager[None]:
+    return _instrumented(app, "openinference.instrumentation.openai", "OpenAIInstrumentor")
+
+
+def openllmetry_openai(app: App) -> AbstractContextManager[None]:
+    return _instrumented(app, "opentelemetry.instrumentation.openai", "OpenAIInstrumentor")
+
+
+def otel_httpx2(app: App) -> AbstractContextManager[None]:
+    return _instrumented(app, "opentelemetry.instrumentation.httpx", "HTTPX2ClientInstrumentor")
+
+
+def openinference_langchain(app: App) -> AbstractContextManager[None]:
+    return _instrumented(app, "openinference.instrumentation.langchain", "LangChainInstrumentor")
+
+
+@contextmanager
+def logfire_openai(app: App) -> Iterator[None]:
+    logfire = require("logfire")
+    exporter = HeliconeSpanExporter(endpoint=app.helicone.url, api_key=HELICONE_KEY)
+    instance = logfire.configure(
+        local=True,
+        send_to_logfire=False,
+        console=False,
+        metrics=False,
+        additional_span_processors=[HeliconeSpanProcessor(), BatchSpanProcessor(exporter)],
+    )
+    # Logfire makes a provider of its own, with what it is given.
+    app.provider = instance.config.get_tracer_provider()
+    with instance.instrument_openai():
+        yield
+    app.provider.shutdown()
+
+
+OF_OPENAI: list[Instrumentation] = [
+    genai_openai,
+    openinference_openai,
+    openllmetry_openai,
+    logfire_openai,
+]
+
+
+@pytest.fixture(params=OF_OPENAI, ids=lambda instrumentation: instrumentation.__name__)
+def observed(request: pytest.FixtureRequest, app: App) -> Iterator[App]:
+    with request.param(app):
+        yield app
+
+
+# --- calls of the openai client, seen by each instrumentation -------------------------------------
+
+
+def test_chat(observed: App) -> None:
+    with observed.client() as client, observed.tracer.start_as_current_span("trip") as root:
+        with observed.tracer.start_as_current_span("look up"):
+            client.chat.completions.create(model=MODEL, messages=CAPITAL)
+    assert observed.rows(root) == [capital("/trip/look up")]
+    ((request, response),) = observed.bodies()
+    assert request["model"] == MODEL
+    assert request["messages"] == CAPITAL
+    assert response["choices"][0]["message"]["content"] == PARIS
+    assert response["choices"][0]["finish_reason"] == "stop"
+    assert response["usage"]["total_tokens"] == 21
+
+
+def test_tool_calls(observed: App) -> None:
+    with observed.client() as client, observed.tracer.start_as_current_span("trip") as root:
+        asked = client.chat.completions.create(model=MODEL, messages=WEATHER, tools=[WEATHER_TOOL])
+        message = asked.choices[0].message.model_dump(exclude_none=True)
+        result = {"role": "tool", "tool_call_id": "call_paris", "content": "sunny"}
+        messages = [*WEATHER, message, result]
+        client.chat.completions.create(model=MODEL, messages=messages, tools=[WEATHER_TOOL])
+    assert observed.rows(root) == [asks_tool("/trip"), uses_tool("/trip")]
+    first, second = observed.bodies()
+    call = {
+        "id": "call_paris",
+        "type": "function",
+        "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'},
+    }
+    assert _calls(first[1]["choices"][0]["message"]) == [call]
+    assert first[1]["choices"][0]["finish_reason"] == "tool_calls"
+    assert _calls(second[0]["messages"][1]) == [call]
+    assert second[0]["messages"][2]["role"] == "tool"
+    assert second[0]["messages"][2]["tool_call_id"] == "call_paris"
+    assert second[0]["messages"][2]["content"] == "sunny"
+    assert second[1]["choices"][0]["message"]["content"] == SUNNY
+
+
+def _calls(message: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give the tool calls of a message, with their arguments written in one way."""
+    for call in message["tool_calls"]:
+        call["function"]["arguments"] = json.dumps(json.loads(call["function"]["arguments"]))
+    calls: list[dict[str, Any]] = message["tool_calls"]
+    return calls
+
+
+def test_stream(observed: App) -> None:
+    with observed.client() as client, observed.tracer.start_as_current_span("trip") as root:
+        for _ in client.chat.completions.create(
+            model=MODEL, messages=CAPITAL, stream=True, stream_options={"include_usage": True}
+        ):
+            pass
+    assert observed.rows(root) == [capital("/trip")]
+    ((request, response),) = observed.bodies()
+    assert request["messages"] == CAPITAL
+    assert response["choices"][0]["message"]["content"] == PARIS
+
+
+@pytest.mark.parametrize(
+    ("question", "status"), [("Do I ask too often?", 429), ("Please break.", 500)]
+)
+def test_failures(observed: App, question: str, status: int) -> None:
+    with observed.client() as client, observed.tracer.start_as_current_span("trip") as root:
+        with pytest.raises(openai.APIStatusError):
+            client.chat.completions.create(
+                model=MODEL, messages=[{"role": "user", "content": question}]
+            )
+    assert observed.rows(root) == [Row("llm", "/trip", MODEL, status, 0, 0)]
+    ((_, response),) = observed.bodies()
+    assert f"This is a {status}." in response["error"]["message"]
+
+
+def test_embeddings(observed: App) -> None:
+    with observed.client() as client, observed.tracer.start_as_current_span("trip") as root:
+        client.embeddings.create(model=EMBEDDING_MODEL, input="Paris")
+    assert observed.rows(root) == [Row("llm", "/trip", EMBEDDING_MODEL, 200, 0, 0)]
+
+
+async def test_calls_at_the_same_time(observed: App) -> None:
+    async def ask(client: openai.AsyncOpenAI, number: int) -> None:
+        with observed.tracer.start_as_current_span(f"step {number}"):
+            await client.chat.completions.create(model=MODEL, messages=CAPITAL)
+            await client.chat.completions.create(model=MODEL, messages=CAPITAL)
+
+    async with observed.async_client() as client:
+        with observed.tracer.start_as_current_span("trip") as root:
+            await asyncio.gather(*(ask(client, number) for number in range(4)))
+    assert sorted(observed.rows(root)) == [
+        capital(f"/trip/step {number}") for number in range(4) for _ in range(2)
+    ]
+
+
+async def test_calls_at_the_same_time_below_one_span(observed: App) -> None:
+    async with observed.async_client() as client:
+        with observed.tracer.start_as_current_span("trip") as root:
+            await asyncio.gather(
+                *(client.chat.completions.create(model=MODEL, messages=CAPITAL) for _ in range(5))
+            )
+    assert observed.rows(root) == [capital("/trip")] * 5
+
+
+# --- several instrumentations at once: still one row for each call --------------------------------
+
+TOGETHER: list[list[Instrumentation]] = [
+    [genai_openai, openinference_openai],
+    [openinference_openai, openllmetry_openai],
+    [openllmetry_openai, genai_openai],
+    [otel_httpx2, genai_openai],
+    [genai_openai, openllmetry_openai, openinference_openai],
+    [otel_httpx2, openinference_openai, openllmetry_openai, genai_openai],
+]
+
+
+@pytest.fixture(params=TOGETHER, ids=lambda them: "+".join(each.__name__ for each in them))
+def observed_together(request: pytest.FixtureRequest, app: App) -> Iterator[App]:
+    with ExitStack() as stack:
+        for instrumentation in request.param:
+            stack.enter_context(instrumentation(app))
+        yield app
+
+
+def test_several_instrumentations(observed_together: App) -> None:
+    app = observed_together
+    with app.client() as client, app.tracer.start_as_current_span("trip") as root:
+        with app.tracer.start_as_current_span("look up"):
+            client.chat.completions.create(model=MODEL, messages=CAPITAL)
+        client.chat.completions.create(model=MODEL, messages=WEATHER, tools=[WEATHER_TOOL])
+        for _ in client.chat.completions.create(
+            model=MODEL, messages=CAPITAL, stream=True, stream_options={"include_usage": True}
+        ):
+            pass
+        with pytest.raises(openai.RateLimitError):
+            client.chat.completions.create(
+                model=MODEL, messages=[{"role": "user", "content": "Do I ask too often?"}]
+            )
+        client.embeddings.create(model=EMBEDDING_MODEL, input="Paris")
+    assert app.rows(root) == [
+        capital("/trip/look up"),
+        asks_tool("/trip"),
+        capital("/trip"),
+        Row("llm", "/trip", MODEL, 429, 0, 0),
+        Row("llm", "/trip", EMBEDDING_MODEL, 200, 0, 0),
+    ]
+
+
+async def test_several_instrumentations_and_calls_at_the_same_time(observed_together: App) -> None:
+    app = observed_together
+    async with app.async_client() as client:
+        with app.tracer.start_as_current_span("trip") as root:
+            await asyncio.gather(
+                *(client.chat.completions.create(model=MODEL, messages=CAPITAL) for _ in range(5))
+            )
+    assert app.rows(root) == [capital("/trip")] * 5
+
+
+# --- frameworks -----------------------------------------------------------------------------------
+
+
+def get_weather(city: str) -> str:
+    """Tell the weather in a city."""
+    return f"sunny in {city}"
+
+
+def _langchain_model(app: App) -> Any:
+    return require("langchain_openai").ChatOpenAI(
+        model=MODEL, base_url=app.base_url, api_key="none", stream_usage=True
+    )
+
+
+def _langchain_agent(app: App) -> None:
+    agent = require("langchain.agents").create_agent(
+        _langchain_model(app), tools=[get_weather], name="helper"
+    )
+    answer = agent.invoke({"messages": WEATHER})
+    assert answer["messages"][-1].content == SUNNY
+
+
+def test_langchain_agent(app: App) -> None:
+    with openinference_langchain(app):
+        with app.tracer.start_as_current_span("trip") as root:
+            _langchain_agent(app)
+    assert app.rows(root) == [
+        asks_tool("/trip/helper/model"),
+        tool("/trip/helper/tools/get_weather"),
+        uses_tool("/trip/helper/model"),
+    ]
+    _assert_agent_bodies(app)
+
+
+def _assert_agent_bodies(app: App) -> None:
+    first, of_tool, second = app.bodies()
+    assert first[0]["messages"][-1] == WEATHER[0]
+    (call,) = _calls(first[1]["choices"][0]["message"])
+    assert call["id"] == "call_paris"
+    assert call["function"] == {"name": "get_weather", "arguments": '{"city": "Paris"}'}
+    assert "Paris" in json.dumps(of_tool[0]["input"])
+    assert "sunny in Paris" in json.dumps(of_tool[1]["output"])
+    assert second[0]["messages"][-1]["role"] == "tool"
+    assert second[0]["messages"][-1]["tool_call_id"] == "call_paris"
+    assert second[0]["messages"][-1]["content"] == "sunny in Paris"
+    assert second[1]["choices"][0]["message"]["content"] == SUNNY
+
+
+def test_langchain_stream(app: App) -> None:
+    with openinference_langchain(app):
+        with app.tracer.start_as_current_span("trip") as root:
+            assert list(_langchain_model(app).stream(CAPITAL))
+    assert app.rows(root) == [capital("/trip")]
+
+
+@pytest.mark.parametrize("beside", OF_OPENAI[:3], ids=lambda each: each.__name__)
+def test_langchain_beside_the_openai_client(app: App, beside: Instrumentation) -> None:
+    with openinference_langchain(app), beside(app):
+        with app.tracer.start_as_current_span("trip") as root:
+            _langchain_agent(app)
+            assert list(_langchain_model(app).stream(CAPITAL))
+    rows = app.rows(root)
+    assert [(row.kind, row.tokens_in, row.tokens_out) for row in rows] == [
+        ("llm", 31, 9),
+        ("tool", 0, 0),
+        ("llm", 47, 6),
+        ("llm", 14, 7),
+    ]
+
+
+AGENTS_SDK = {
+    "openinference": ("openinference.instrumentation.openai_agents", openinference_openai),
+    "genai": ("opentelemetry.instrumentation.genai.openai_agents", genai_openai),
+}
+
+
+@pytest.mark.parametrize("family", AGENTS_SDK)
+async def test_openai_agents(app: App, family: str) -> None:
+    agents = require("agents")
+    module, client_instrumentation = AGENTS_SDK[family]
+    with _instrumented(app, module, "OpenAIAgentsInstrumentor"), client_instrumentation(app):
+        async with app.async_client() as client:
+            helper = agents.Agent(
+                name="helper",
+                tools=[agents.function_tool(get_weather)],
+                model=agents.OpenAIChatCompletionsModel(MODEL, openai_client=client),
+            )
+            with app.tracer.start_as_current_span("trip") as root:
+                answer = await agents.Runner.run(helper, "How is the weather in Paris?")
+    assert answer.final_output == SUNNY
+    rows = app.rows(root)
+    assert [(row.kind, row.tokens_in, row.tokens_out) for row in rows] == [
+        ("llm", 31, 9),
+        ("tool", 0, 0),
+        ("llm", 47, 6),
+    ]
+    assert all(row.path.startswith("/trip/") for row in rows)
+    _assert_agent_bodies(app)
+
+
+def _pydantic_ai_agent(app: App) -> Any:
+    ai = require("pydantic_ai")
+    model = require("pydantic_ai.models.openai").OpenAIChatModel(
+        MODEL,
+        provider=require("pydantic_ai.providers.openai").OpenAIProvider(
+            base_url=app.base_url, api_key="none"
+        ),
+    )
+    settings = ai.InstrumentationSettings(tracer_provider=app.provider)
+    return ai.Agent(model, name="helper", tools=[get_weather], instrument=settings)
+
+
+async def test_pydantic_ai(app: App) -> None:
+    with app.tracer.start_as_current_span("trip") as root:
+        answer = await _pydantic_ai_agent(app).run("How is the weather in Paris?")
+    assert answer.output == SUNNY
+    assert app.rows(root) == [
+        asks_tool("/trip/invoke_agent helper"),
+        tool("/trip/invoke_agent helper/execute_tool get_weather"),
+        uses_tool("/trip/invoke_agent helper"),
+    ]
+    _assert_agent_bodies(app)
+
+
+async def test_pydantic_ai_stream(app: App) -> None:
+    with app.tracer.start_as_current_span("trip") as root:
+        async with _pydantic_ai_agent(app).run_stream("What is the capital of France?") as stream:
+            assert [text async for text in stream.stream_text()][-1] == PARIS
+    assert app.rows(root) == [capital("/trip/invoke_agent helper")]
+
+
+async def test_pydantic_ai_beside_the_openai_client(app: App) -> None:
+    with genai_openai(app):
+        with app.tracer.start_as_current_span("trip") as root:
+            await _pydantic_ai_agent(app).run("How is the weather in Paris?")
+    assert [(row.kind, row.tokens_in) for row in app.rows(root)] == [
+        ("llm", 31),
+        ("tool", 0),
+        ("llm", 47),
+    ]
+
+
+# --- through the gateway, with the exporter on as well: the gateway's rows, and no second ones ----
+
+
+@pytest.mark.parametrize("instrumentation", OF_OPENAI[:3], ids=lambda each: each.__name__)
+def test_openai_through_the_gateway(
+    app_behind_gateway: App, instrumentation: Instrumentation
+) -> None:
+    app = app_behind_gateway
+    with instrumentation(app):
+        with app.client() as client, app.tracer.start_as_current_span("trip") as root:
+            with app.tracer.start_as_current_span("look up"):
+                client.chat.completions.create(model=MODEL, messages=CAPITAL)
+            for _ in client.chat.completions.create(
+                model=MODEL, messages=CAPITAL, stream=True, stream_options={"include_usage": True}
+            ):
+                pass
+            with pytest.raises(openai.RateLimitError):
+                client.chat.completions.create(
+                    model=MODEL, messages=[{"role": "user", "content": "Do I ask too often?"}]
+                )
+            client.embeddings.create(model=EMBEDDING_MODEL, input="Paris")
+    records = app.records()
+    assert app.rows(root) == [
+        capital("/trip/look up"),
+        capital("/trip"),
+        Row("llm", "/trip", MODEL, 429, 0, 0),
+        Row("llm", "/trip", EMBEDDING_MODEL, 200, 0, 0),
+    ]
+    assert {record.target_path.rpartition("/")[2] for record in records} == {
+        "completions",
+        "embeddings",
+    }
+
+
+def test_langchain_through_the_gateway(app_behind_gateway: App) -> None:
+    app = app_behind_gateway
+    with openinference_langchain(app):
+        with app.tracer.start_as_current_span("trip") as root:
+            _langchain_agent(app)
+            _langchain_model(app).invoke(CAPITAL)
+            _langchain_model(app).batch([CAPITAL, CAPITAL, CAPITAL])
+            assert list(_langchain_model(app).stream(CAPITAL))
+    # LangChain's spans are not current while its requests are sent, so the gateway's paths end
+    # with the application's span; the tool, which no gateway sees, has its own.
+    rows = app.rows(root)
+    calls = [row for row in rows if row.kind == "llm"]
+    assert [row for row in rows if row.kind == "tool"] == [tool("/trip/helper/tools/get_weather")]
+    assert sorted((row.tokens_in, row.tokens_out) for row in calls) == [
+        *[(14, 7)] * 5,
+        (31, 9),
+        (47, 6),
+    ]
+    paths = {record.target_path for record in app.records() if record.kind == "llm"}
+    assert paths == {"/v1/chat/completions"}
+
+
+async def test_pydantic_ai_through_the_gateway(app_behind_gateway: App) -> None:
+    app = app_behind_gateway
+    with app.tracer.start_as_current_span("trip") as root:
+        await _pydantic_ai_agent(app).run("How is the weather in Paris?")
+    assert app.rows(root) == [
+        asks_tool("/trip/invoke_agent helper"),
+        tool("/trip/invoke_agent helper/execute_tool get_weather"),
+        uses_tool("/trip/invoke_agent helper"),
+    ]
