@@ -12,7 +12,7 @@ import platform
 import sys
 from collections.abc import Sequence
 
-from benchmarks import export, imports, injection, memory, spans
+from benchmarks import export, imports, injection, memory, spans, translation
 from benchmarks.measuring import Goal
 
 
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     print(f"Python {platform.python_version()}, best of {arguments.rounds} rounds taken in turns\n")
     goals: list[Goal] = []
-    for part in (spans, injection, memory, export, imports):
+    for part in (spans, injection, memory, translation, export, imports):
         goals += part.run(arguments.rounds)
         print()
     print("Goals")

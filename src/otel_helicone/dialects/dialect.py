@@ -173,11 +173,14 @@ def tags(table: Mapping[str, str]) -> Reader[Mapping[str, Json]]:
     """
 
     def read(span: FinishedSpan) -> Mapping[str, Json] | None:
+        there = table.keys() & span.attributes.keys()
+        if not there:
+            return None
         found: dict[str, Json] = {}
         for name, parameter in table.items():
-            if parameter in found:
+            if name not in there or parameter in found:
                 continue
-            value = span.attributes.get(name)
+            value = span.attributes[name]
             if isinstance(value, str):
                 number = span.number(name)
                 if number is None and value.lower() in ("nan", "inf", "infinity", "-inf"):
