@@ -79,6 +79,8 @@ _OF_KINDS: Final[Mapping[str, frozenset[Kind]]] = {
     "step_input": frozenset({Kind.AGENT, Kind.WORKFLOW, Kind.OTHER}),
     "step_output": frozenset({Kind.AGENT, Kind.WORKFLOW, Kind.OTHER}),
 }
+
+
 def _readers(dialect: Dialect, kind: Kind) -> tuple[tuple[str, Reader[Any]], ...]:
     """Give what a dialect can be asked about a kind, and how."""
     return tuple(

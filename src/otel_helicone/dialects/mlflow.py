@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from otel_helicone.dialects.description import Json, Kind, Message, Usage

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from otel_helicone.dialects.description import Message, Usage
+from otel_helicone.dialects.description import Json, Message, Usage
 from otel_helicone.dialects.dialect import Dialect, lower, messages
 from otel_helicone.dialects.messages import read_messages
 from otel_helicone.dialects.reading import FinishedSpan, parse_json
@@ -19,6 +19,8 @@ _ROLES: Final = {
     "gen_ai.tool.message": "tool",
     "gen_ai.choice": "assistant",
 }
+# What blocks of Amazon Bedrock's Converse API are named by.
+_BEDROCK_BLOCKS: Final = frozenset({"text", "toolUse", "toolResult", "reasoningContent", "image"})
 _DETAILS: Final = "gen_ai.client.inference.operation.details"
 
 
@@ -28,11 +30,22 @@ def _body(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     if isinstance(content, dict):
         return content
     body = {name: parse_json(value) for name, value in attributes.items()}
-    # Texts stay texts, whatever they look like.
+    # Texts stay texts, whatever they look like, save the blocks that strands puts there.
     for name in ("content", "id", "role"):
-        if isinstance(attributes.get(name), str):
+        if isinstance(attributes.get(name), str) and not _are_bedrock_blocks(body[name]):
             body[name] = attributes[name]
     return body
+
+
+def _are_bedrock_blocks(value: Json) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(
+            isinstance(item, dict) and len(item) == 1 and not _BEDROCK_BLOCKS.isdisjoint(item)
+            for item in value
+        )
+    )
 
 
 def _from_events(span: FinishedSpan, *, choices: bool) -> tuple[Message, ...] | None:

@@ -14,9 +14,11 @@ from otel_helicone.dialects.description import Json
 __all__ = ["FinishedSpan", "as_integer", "as_text", "is_placeholder", "parse_json"]
 
 # Written in place of content that was switched off or is not there.
-_PLACEHOLDERS: Final = frozenset({"", "__REDACTED__", "<masked>", "None", "null", "[]", "{}"})
+_PLACEHOLDERS: Final = frozenset({"", "__REDACTED__", "<masked>", "None", "null"})
 # An index past it is nobody's list: it would make one of that length.
 _LONGEST_LIST: Final = 10_000
+# Larger ones lose digits in JSON's numbers; nobody counts so far.
+_MOST_COUNTED: Final = 2**53
 # A text that is not JSON is told from its first letter, without the cost of an exception.
 _JSON_STARTS: Final = frozenset('{["-0123456789tfn \n\t\r')
 
@@ -54,11 +56,11 @@ def as_text(value: object) -> str | None:
 def as_integer(value: object) -> int | None:
     """Give a whole number that is not negative, also one written as a text or a float, or None."""
     if type(value) is int:
-        return value if value >= 0 else None
+        return value if 0 <= value <= _MOST_COUNTED else None
     if value is None or isinstance(value, bool):
         return None
     number = _as_number(value)
-    if number is None or number < 0 or number != int(number):
+    if number is None or not 0 <= number <= _MOST_COUNTED or number != int(number):
         return None
     return int(number)
 

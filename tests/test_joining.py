@@ -1,0 +1,178 @@
+"""One call that several spans tell of is logged once, in one batch or in several."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, TraceFlags
+
+from otel_helicone.logs.record import LogRecord
+from otel_helicone.logs.translating import Translator
+
+NUMBERS = count(1)
+
+
+def span(
+    name: str,
+    start: int,
+    end: int,
+    *,
+    below: ReadableSpan | None = None,
+    scope: str = "one",
+    **attributes: Any,
+) -> ReadableSpan:
+    """Make a finished span; its times are in milliseconds."""
+    return ReadableSpan(
+        name,
+        context=SpanContext(7, next(NUMBERS), False, TraceFlags(1)),
+        parent=None if below is None else below.context,
+        attributes={key.replace("__", "."): value for key, value in attributes.items()},
+        start_time=start * 1_000_000,
+        end_time=end * 1_000_000,
+        instrumentation_scope=InstrumentationScope(scope),
+    )
+
+
+def call(start: int, end: int, **more: Any) -> ReadableSpan:
+    given = {"gen_ai__operation__name": "chat", "gen_ai__request__model": "gpt-4o-mini", **more}
+    return span("chat", start, end, **given)
+
+
+def logged(*batches: list[ReadableSpan]) -> list[LogRecord]:
+    translator = Translator()
+    return [record for batch in batches for record in translator.records(batch)]
+
+
+ROOT = span("root", 0, 1000)
+
+
+def test_the_innermost_span_stands_for_the_call_and_learns_from_the_others() -> None:
+    outer = call(10, 100, below=ROOT, gen_ai__provider__name="openai", gen_ai__request__seed=7)
+    middle = span("chain", 15, 95, below=outer)
+    inner = call(20, 90, below=middle, scope="two", gen_ai__usage__input_tokens=5)
+    (record,) = logged([inner, middle, outer, ROOT])
+    assert (record.start, record.end) == (20_000_000, 90_000_000)
+    assert record.path == "/oai/v1/log"
+    assert record.request["seed"] == 7
+    assert record.response["usage"]["prompt_tokens"] == 5
+
+
+def test_also_where_they_come_in_several_batches() -> None:
+    outer = call(10, 100, below=ROOT)
+    middle = span("chain", 15, 95, below=outer)
+    inner = call(20, 90, below=middle, scope="two")
+    assert len(logged([inner], [middle], [outer], [ROOT])) == 1
+
+
+def test_spans_side_by_side_are_one_call_where_the_answers_id_says_so() -> None:
+    first = call(20, 90, below=ROOT, gen_ai__response__id="r1")
+    second = call(10, 100, below=ROOT, scope="two", gen_ai__response__id="r1")
+    assert len(logged([first, second])) == 1
+    assert len(logged([first], [second])) == 1
+
+
+def test_or_where_one_saw_the_other_begin_and_end() -> None:
+    first = call(20, 90, below=ROOT)
+    second = call(10, 100, below=ROOT, scope="two")
+    assert len(logged([first, second])) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({}, {}),
+        ({"scope": "two"}, {"gen_ai__request__model": "gpt-4o"}),
+        ({"scope": "two", "gen_ai__response__id": "a"}, {"gen_ai__response__id": "b"}),
+        ({"gen_ai__response__id": "a"}, {"gen_ai__response__id": "a"}),
+    ],
+    ids=["one instrumentation", "another model", "another answer", "an answer repeated"],
+)
+def test_calls_at_the_same_time_stay_two(one: dict[str, Any], other: dict[str, Any]) -> None:
+    spans = [call(20, 90, below=ROOT, **one), call(10, 100, below=ROOT, **other)]
+    assert len(logged(spans)) == 2
+
+
+def test_an_answer_from_a_cache_is_a_call_of_its_own() -> None:
+    """It repeats the id of the answer, later."""
+    first = call(10, 20, below=ROOT, gen_ai__response__id="r1")
+    second = call(30, 40, below=ROOT, scope="two", gen_ai__response__id="r1")
+    assert len(logged([first, second])) == 2
+
+
+def test_what_sums_up_the_calls_below_it_is_not_logged() -> None:
+    total = call(0, 100, below=ROOT, gen_ai__usage__input_tokens=30, gen_ai__usage__output_tokens=3)
+    calls = [
+        call(
+            start,
+            start + 10,
+            below=total,
+            scope="two",
+            gen_ai__usage__input_tokens=tokens,
+            gen_ai__usage__output_tokens=tokens // 10,
+        )
+        for start, tokens in ((10, 10), (30, 20))
+    ]
+    records = logged([*calls, total])
+    assert [record.response["usage"]["prompt_tokens"] for record in records] == [10, 20]
+
+
+def test_a_call_that_a_tool_made_inside_another_call_is_logged_too() -> None:
+    outer = call(0, 100, below=ROOT, gen_ai__response__id="a", gen_ai__usage__output_tokens=9)
+    tool = span("tool", 10, 90, below=outer, gen_ai__operation__name="execute_tool")
+    inner = call(20, 80, below=tool, gen_ai__response__id="b", gen_ai__usage__output_tokens=4)
+    assert len(logged([inner, tool, outer])) == 3
+
+
+def test_a_tool_that_two_instrumentations_saw_is_logged_once() -> None:
+    tool = {"gen_ai__operation__name": "execute_tool", "gen_ai__tool__name": "weather"}
+    outer = span("MCP send", 0, 100, below=ROOT, gen_ai__tool__call__arguments="{}", **tool)
+    inner = span("weather", 10, 90, below=outer, **tool)
+    (record,) = logged([inner, outer])
+    assert record.start == 10_000_000
+    assert record.request["input"] == {}
+
+
+def test_a_tool_that_calls_itself_is_logged_each_time() -> None:
+    tool = {"gen_ai__operation__name": "execute_tool", "gen_ai__tool__name": "search"}
+    outer = span("search", 0, 100, below=ROOT, gen_ai__tool__call__arguments='{"depth": 1}', **tool)
+    inner = span("search", 9, 90, below=outer, gen_ai__tool__call__arguments='{"depth": 2}', **tool)
+    assert len(logged([inner, outer])) == 2
+
+
+def test_the_second_span_of_a_stream_is_enough_when_it_comes_later() -> None:
+    """Logfire's first span of a stream ends with the headers of the answer."""
+    about = {
+        "scope": "logfire.openai",
+        "gen_ai__system": "openai",
+        "gen_ai__request__model": "gpt-4o-mini",
+        "logfire__msg_template": "streaming response from {request_data[model]!r}",
+    }
+    first = span("Chat", 0, 10, below=ROOT, logfire__span_type="span", **about)
+    second = span(
+        "streaming response",
+        500,
+        500,
+        below=ROOT,
+        logfire__span_type="log",
+        duration=0.4,
+        gen_ai__usage__output_tokens=17,
+        **about,
+    )
+    (record,) = logged([first], [second])
+    assert (record.start // 1_000_000, record.end // 1_000_000) == (100, 500)
+    (record,) = logged([first, second])
+    assert (record.start, record.end // 1_000_000) == (0, 500)
+    assert record.response["usage"]["completion_tokens"] == 17
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    translator = Translator()
+    for _ in range(60):
+        below = [span("open", 0, 1) for _ in range(300)]
+        list(translator.records([call(1, 2, below=parent) for parent in below]))
+    joiner = translator._joiner
+    assert len(joiner._below) <= 10_000
