@@ -2,16 +2,20 @@
 
 A traced application registers one span processor, and its LLM calls through a Helicone gateway
 are grouped into sessions: the trace is the session, the span ancestry is the path, the root span
-is the name.
+is the name. Calls that don't go through a gateway are logged by a span exporter.
 """
 
-from otel_helicone.exporter import HeliconeSpanExporter
+from typing import TYPE_CHECKING, Any
+
 from otel_helicone.processor import HeliconeSpanProcessor
-from otel_helicone.scores import HeliconeScoreExporter
 from otel_helicone.session_context.blocks import session
 from otel_helicone.session_context.current import SessionContext, current_session, session_headers
 from otel_helicone.session_context.segments import default_segment
 from otel_helicone.settings_reading import SettingError
+
+if TYPE_CHECKING:
+    from otel_helicone.exporter import HeliconeSpanExporter
+    from otel_helicone.scores import HeliconeScoreExporter
 
 __all__ = [
     "HeliconeScoreExporter",
@@ -24,3 +28,24 @@ __all__ = [
     "session",
     "session_headers",
 ]
+
+# Imported when they are first asked for: not every application needs them, and together they would
+# double the time that the import of this package takes.
+_LAZY = {
+    "HeliconeScoreExporter": "otel_helicone.scores",
+    "HeliconeSpanExporter": "otel_helicone.exporter",
+}
+
+
+def __getattr__(name: str) -> Any:
+    module = _LAZY.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found = globals()[name] = getattr(import_module(module), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
