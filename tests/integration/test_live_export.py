@@ -13,7 +13,7 @@ import socket
 import subprocess
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +22,10 @@ from typing import Any, NamedTuple
 import httpx2
 import openai
 import pytest
+from openai.resources.chat.completions import AsyncCompletions, Completions
+from openai.resources.embeddings import AsyncEmbeddings, Embeddings
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.trace import Tracer
 
 from otel_helicone import HeliconeSpanExporter, HeliconeSpanProcessor
@@ -153,11 +155,14 @@ class App:
         base_url: what its LLM clients are given.
         provider: its tracer provider.
         helicone: where its logs go.
+        tells_model_of_streams: whether its instrumentation tells which model a stream came from,
+            as the server names it; else the one that was asked for is stored.
     """
 
     base_url: str
     provider: TracerProvider
     helicone: LocalHelicone
+    tells_model_of_streams: bool = True
 
     @property
     def tracer(self) -> Tracer:
@@ -208,13 +213,22 @@ class App:
 
 
 @contextmanager
-def exporting(helicone: LocalHelicone, base_url: str) -> Iterator[App]:
+def exporting(
+    helicone: LocalHelicone,
+    base_url: str,
+    *,
+    gateway_hosts: Iterable[str] = (),
+    in_batches: bool = True,
+) -> Iterator[App]:
     provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(HeliconeSpanProcessor(gateway_hosts=[helicone.host]))
+    provider.add_span_processor(HeliconeSpanProcessor(gateway_hosts=gateway_hosts))
     exporter = HeliconeSpanExporter(endpoint=helicone.url, api_key=HELICONE_KEY)
-    provider.add_span_processor(BatchSpanProcessor(exporter))
-    yield App(base_url, provider, helicone)
-    provider.shutdown()
+    processor = BatchSpanProcessor if in_batches else SimpleSpanProcessor
+    provider.add_span_processor(processor(exporter))
+    try:
+        yield App(base_url, provider, helicone)
+    finally:
+        provider.shutdown()
 
 
 @pytest.fixture
@@ -230,7 +244,7 @@ def app_behind_gateway(llm_host: str, tmp_path: Path) -> Iterator[App]:
     """An application that calls the server through Helicone, with the exporter on as well."""
     upstream = f"http://{llm_host}"
     with LocalHelicone(tmp_path / "requests.db", upstream=upstream) as helicone:
-        with exporting(helicone, helicone.base_url) as app:
+        with exporting(helicone, helicone.base_url, gateway_hosts=[helicone.host]) as app:
             yield app
 
 
@@ -241,12 +255,21 @@ def _content_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", "gen_ai_latest_experimental")
 
 
+PATCHED: list[type] = [
+    openai.OpenAI,
+    openai.AsyncOpenAI,
+    Completions,
+    AsyncCompletions,
+    Embeddings,
+    AsyncEmbeddings,
+]
 Instrumentation = Callable[[App], AbstractContextManager[None]]
 
 
 @contextmanager
 def _instrumented(app: App, module: str, name: str, **options: Any) -> Iterator[None]:
     instrumentor = getattr(require(module), name)()
+    before = [(patched, dict(vars(patched))) for patched in PATCHED]
     with warnings.catch_warnings():
         # What an instrumentation says of its own dependencies is none of our business.
         warnings.simplefilter("ignore")
@@ -255,6 +278,11 @@ def _instrumented(app: App, module: str, name: str, **options: Any) -> Iterator[
         yield
     finally:
         instrumentor.uninstrument()
+        # Not all of them take back everything, and what is left would see the next test's calls.
+        for patched, methods in before:
+            for method, function in methods.items():
+                if vars(patched)[method] is not function and callable(function):
+                    setattr(patched, method, function)
 
 
 def genai_openai(app: App) -> AbstractContextManager[None]:
@@ -290,9 +318,12 @@ def logfire_openai(app: App) -> Iterator[None]:
     )
     # Logfire makes a provider of its own, with what it is given.
     app.provider = instance.config.get_tracer_provider()
-    with instance.instrument_openai():
-        yield
-    app.provider.shutdown()
+    app.tells_model_of_streams = False
+    try:
+        with instance.instrument_openai():
+            yield
+    finally:
+        app.provider.shutdown()
 
 
 OF_OPENAI: list[Instrumentation] = [
@@ -362,7 +393,10 @@ def test_stream(observed: App) -> None:
             model=MODEL, messages=CAPITAL, stream=True, stream_options={"include_usage": True}
         ):
             pass
-    assert observed.rows(root) == [capital("/trip")]
+    row = capital("/trip")
+    if not observed.tells_model_of_streams:
+        row = row._replace(model=MODEL)
+    assert observed.rows(root) == [row]
     ((request, response),) = observed.bodies()
     assert request["messages"] == CAPITAL
     assert response["choices"][0]["message"]["content"] == PARIS
@@ -411,6 +445,21 @@ async def test_calls_at_the_same_time_below_one_span(observed: App) -> None:
     assert observed.rows(root) == [capital("/trip")] * 5
 
 
+@pytest.mark.parametrize("instrumentation", OF_OPENAI[:3], ids=lambda each: each.__name__)
+def test_a_gateway_on_another_port_of_the_same_host(
+    llm_host: str, tmp_path: Path, instrumentation: Instrumentation
+) -> None:
+    with (
+        LocalHelicone(tmp_path / "requests.db") as helicone,
+        exporting(helicone, f"http://{llm_host}/v1", gateway_hosts=[helicone.host]) as app,
+        instrumentation(app),
+        app.client() as client,
+    ):
+        with app.tracer.start_as_current_span("trip") as root:
+            client.chat.completions.create(model=MODEL, messages=CAPITAL)
+        assert app.rows(root) == [capital("/trip")]
+
+
 # --- several instrumentations at once: still one row for each call --------------------------------
 
 TOGETHER: list[list[Instrumentation]] = [
@@ -453,6 +502,24 @@ def test_several_instrumentations(observed_together: App) -> None:
         Row("llm", "/trip", MODEL, 429, 0, 0),
         Row("llm", "/trip", EMBEDDING_MODEL, 200, 0, 0),
     ]
+
+
+@pytest.mark.parametrize(
+    "together", TOGETHER, ids=lambda them: "+".join(each.__name__ for each in them)
+)
+def test_several_instrumentations_whose_spans_are_exported_one_by_one(
+    llm_host: str, tmp_path: Path, together: list[Instrumentation]
+) -> None:
+    with ExitStack() as stack:
+        helicone = stack.enter_context(LocalHelicone(tmp_path / "requests.db"))
+        app = stack.enter_context(exporting(helicone, f"http://{llm_host}/v1", in_batches=False))
+        for instrumentation in together:
+            stack.enter_context(instrumentation(app))
+        client = stack.enter_context(app.client())
+        with app.tracer.start_as_current_span("trip") as root:
+            client.chat.completions.create(model=MODEL, messages=CAPITAL)
+            client.chat.completions.create(model=MODEL, messages=WEATHER, tools=[WEATHER_TOOL])
+        assert app.rows(root) == [capital("/trip"), asks_tool("/trip")]
 
 
 async def test_several_instrumentations_and_calls_at_the_same_time(observed_together: App) -> None:
@@ -574,7 +641,9 @@ def _pydantic_ai_agent(app: App) -> Any:
         ),
     )
     settings = ai.InstrumentationSettings(tracer_provider=app.provider)
-    return ai.Agent(model, name="helper", tools=[get_weather], instrument=settings)
+    agent = ai.Agent(model, name="helper", tools=[get_weather])
+    agent.instrument = settings
+    return agent
 
 
 async def test_pydantic_ai(app: App) -> None:
@@ -639,6 +708,21 @@ def test_openai_through_the_gateway(
         "completions",
         "embeddings",
     }
+
+
+@pytest.mark.parametrize("beside", OF_OPENAI[:3], ids=lambda each: each.__name__)
+def test_langchain_beside_the_openai_client_through_the_gateway(
+    app_behind_gateway: App, beside: Instrumentation
+) -> None:
+    app = app_behind_gateway
+    with openinference_langchain(app), beside(app):
+        with app.tracer.start_as_current_span("trip") as root:
+            _langchain_agent(app)
+    assert sorted((row.kind, row.tokens_in, row.tokens_out) for row in app.rows(root)) == [
+        ("llm", 31, 9),
+        ("llm", 47, 6),
+        ("tool", 0, 0),
+    ]
 
 
 def test_langchain_through_the_gateway(app_behind_gateway: App) -> None:
