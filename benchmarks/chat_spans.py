@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
@@ -16,7 +16,7 @@ __all__ = ["ANSWER", "ATTRIBUTES", "QUESTION", "chat_spans"]
 
 QUESTION: Final = "What is the weather in Paris, and what should I take along? " * 4
 ANSWER: Final = "It is 18 degrees and cloudy; take a light coat and an umbrella along. " * 6
-ATTRIBUTES: Final = {
+ATTRIBUTES: Final[dict[str, Any]] = {
     "gen_ai.operation.name": "chat",
     "gen_ai.provider.name": "openai",
     "gen_ai.request.model": "gpt-4o-mini",

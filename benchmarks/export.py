@@ -98,9 +98,7 @@ def _compare(name: str, url: str, count: int, rounds: int) -> list[Goal]:
         for record in Translator().records(spans)
     ]
     assert len(posts) == count
-    exporter = HeliconeSpanExporter(
-        endpoint=url, api_key=KEY, timeout=120, max_in_flight=IN_FLIGHT
-    )
+    exporter = HeliconeSpanExporter(endpoint=url, api_key=KEY, timeout=120, max_in_flight=IN_FLIGHT)
     delivery = Delivery(endpoint=url, api_key="k", judge=judge_log, max_in_flight=IN_FLIGHT)
 
     def deliver() -> None:

@@ -17,7 +17,7 @@ KEY = "sk-helicone-aaaaaaa-bbbbbbb-ccccccc-ddddddd"
 
 def helpers(url: str, count: int) -> None:
     """Log calls with the official manual logger, one after the other as it does."""
-    from helicone_helpers import HeliconeManualLogger
+    from helicone_helpers import HeliconeManualLogger  # type: ignore[import-not-found]
 
     logger = HeliconeManualLogger(api_key=KEY, logging_endpoint=url)
     request = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": QUESTION}]}
@@ -31,7 +31,7 @@ def helpers(url: str, count: int) -> None:
 
 def asynchronous(url: str, count: int) -> None:
     """Log spans with the official OpenTelemetry logger."""
-    from helicone_async import HeliconeAsyncLogger
+    from helicone_async import HeliconeAsyncLogger  # type: ignore[import-not-found]
     from opentelemetry import trace
 
     HeliconeAsyncLogger(api_key=KEY, base_url=f"{url}/v1/trace/log-python").init()

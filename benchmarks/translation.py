@@ -80,7 +80,7 @@ def _application_thread(rounds: int) -> None:
     for name, seconds in best.items():
         print(f"  {name:38} {seconds / (SPANS // 2) * 1e6:6.1f} µs")
     for provider in providers.values():
-        for processor in provider._active_span_processor._span_processors:  # noqa: SLF001
+        for processor in provider._active_span_processor._span_processors:
             if isinstance(processor, HeliconeSpanProcessor):
                 processor.shutdown()
 

@@ -59,10 +59,7 @@ def evaluated(context: Any, name: str, **attributes: Any) -> SimpleNamespace:
             span_id=context.span_id,
             attributes={
                 "gen_ai.evaluation.name": name,
-                **{
-                    f"gen_ai.evaluation.{key.replace('__', '.')}": v
-                    for key, v in attributes.items()
-                },
+                **told,
             },
         )
     )
