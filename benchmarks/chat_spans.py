@@ -1,4 +1,4 @@
-"""Finished spans of chat calls, as OpenTelemetry's instrumentation of the openai client has them."""
+"""Finished spans of chat calls, as an instrumentation of the openai client writes them."""
 
 from __future__ import annotations
 
