@@ -8,17 +8,21 @@ from opentelemetry import baggage, context, trace
 from opentelemetry.context import Context
 from opentelemetry.processor.baggage import ALLOW_ALL_BAGGAGE_KEYS, BaggageSpanProcessor
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
 
 from benchmarks.measuring import Goal, best_of, print_table
-from otel_helicone import HeliconeSpanProcessor
+from otel_helicone import AlwaysRecordSampler, HeliconeSpanProcessor
 
 SPANS = 10_000
 
 
 def _spans_below(
-    processors: Sequence[SpanProcessor], within: Context | None = None, depth: int = 1
+    processors: Sequence[SpanProcessor],
+    within: Context | None = None,
+    depth: int = 1,
+    sampler: Sampler | None = None,
 ) -> Callable[[], None]:
-    provider = TracerProvider(shutdown_on_exit=False)
+    provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
     for processor in processors:
         provider.add_span_processor(processor)
     tracer = provider.get_tracer("bench")
@@ -59,6 +63,8 @@ def run(rounds: int) -> list[Goal]:
     }
     figures = best_of(rounds, works, SPANS)
     print_table("One span, start and end", figures, "no processor")
+    print()
+    print_table("One span that is not sampled", _unsampled(rounds), "dropped")
     bare = figures["no processor"]
     plain = figures["HeliconeSpanProcessor, stamp=False"] - bare
     stamping = figures["HeliconeSpanProcessor"] - bare
@@ -67,3 +73,17 @@ def run(rounds: int) -> list[Goal]:
         Goal.at_most("bookkeeping without stamps, in µs", plain, bare / 10),
         Goal.at_most("with stamps, against BaggageSpanProcessor, in µs", stamping, copying),
     ]
+
+
+def _unsampled(rounds: int) -> dict[str, float]:
+    """Time spans that are not sampled, dropped and recorded for the paths."""
+    recording = AlwaysRecordSampler(ALWAYS_OFF)
+    works = {
+        "dropped": _spans_below([HeliconeSpanProcessor(inject=False)], sampler=ALWAYS_OFF),
+        "recorded, no processor": _spans_below([], sampler=recording),
+        "recorded, stamp=False": _spans_below(
+            [HeliconeSpanProcessor(stamp=False, inject=False)], sampler=recording
+        ),
+        "recorded": _spans_below([HeliconeSpanProcessor(inject=False)], sampler=recording),
+    }
+    return best_of(rounds, works, SPANS)

@@ -13,6 +13,7 @@ PACKAGE = Path(otel_helicone.__file__).parent
 
 def test_the_public_names() -> None:
     assert otel_helicone.__all__ == [
+        "AlwaysRecordSampler",
         "HeliconeScoreExporter",
         "HeliconeSpanExporter",
         "HeliconeSpanProcessor",
