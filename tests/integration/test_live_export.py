@@ -632,48 +632,49 @@ async def test_openai_agents(app: App, family: str) -> None:
     _assert_agent_bodies(app)
 
 
-def _pydantic_ai_agent(app: App) -> Any:
+def _pydantic_ai_agent(app: App, client: openai.AsyncOpenAI) -> Any:
     ai = require("pydantic_ai")
-    model = require("pydantic_ai.models.openai").OpenAIChatModel(
-        MODEL,
-        provider=require("pydantic_ai.providers.openai").OpenAIProvider(
-            base_url=app.base_url, api_key="none"
-        ),
-    )
-    settings = ai.InstrumentationSettings(tracer_provider=app.provider)
+    openai_of_ai = require("pydantic_ai.providers.openai").OpenAIProvider(openai_client=client)
+    model = require("pydantic_ai.models.openai").OpenAIChatModel(MODEL, provider=openai_of_ai)
     agent = ai.Agent(model, name="helper", tools=[get_weather])
-    agent.instrument = settings
+    agent.instrument = ai.InstrumentationSettings(tracer_provider=app.provider)
     return agent
 
 
+AGENT_OF_PYDANTIC_AI = [
+    asks_tool("/trip/invoke_agent helper"),
+    tool("/trip/invoke_agent helper/execute_tool get_weather"),
+    uses_tool("/trip/invoke_agent helper"),
+]
+
+
 async def test_pydantic_ai(app: App) -> None:
-    with app.tracer.start_as_current_span("trip") as root:
-        answer = await _pydantic_ai_agent(app).run("How is the weather in Paris?")
+    async with app.async_client() as client:
+        with app.tracer.start_as_current_span("trip") as root:
+            answer = await _pydantic_ai_agent(app, client).run("How is the weather in Paris?")
     assert answer.output == SUNNY
-    assert app.rows(root) == [
-        asks_tool("/trip/invoke_agent helper"),
-        tool("/trip/invoke_agent helper/execute_tool get_weather"),
-        uses_tool("/trip/invoke_agent helper"),
-    ]
+    assert app.rows(root) == AGENT_OF_PYDANTIC_AI
     _assert_agent_bodies(app)
 
 
 async def test_pydantic_ai_stream(app: App) -> None:
-    with app.tracer.start_as_current_span("trip") as root:
-        async with _pydantic_ai_agent(app).run_stream("What is the capital of France?") as stream:
-            assert [text async for text in stream.stream_text()][-1] == PARIS
-    assert app.rows(root) == [capital("/trip/invoke_agent helper")]
-
-
-async def test_pydantic_ai_beside_the_openai_client(app: App) -> None:
-    with genai_openai(app):
+    async with app.async_client() as client:
+        agent = _pydantic_ai_agent(app, client)
         with app.tracer.start_as_current_span("trip") as root:
-            await _pydantic_ai_agent(app).run("How is the weather in Paris?")
-    assert [(row.kind, row.tokens_in) for row in app.rows(root)] == [
-        ("llm", 31),
-        ("tool", 0),
-        ("llm", 47),
-    ]
+            async with agent.run_stream("What is the capital of France?") as stream:
+                assert [text async for text in stream.stream_text()][-1] == PARIS
+    assert app.rows(root) == [capital("/trip/invoke_agent helper")]
+    ((_, response),) = app.bodies()
+    assert response["choices"][0]["message"]["content"] == PARIS
+
+
+@pytest.mark.parametrize("beside", OF_OPENAI[:3], ids=lambda each: each.__name__)
+async def test_pydantic_ai_beside_the_openai_client(app: App, beside: Instrumentation) -> None:
+    with beside(app):
+        async with app.async_client() as client:
+            with app.tracer.start_as_current_span("trip") as root:
+                await _pydantic_ai_agent(app, client).run("How is the weather in Paris?")
+    assert app.rows(root) == AGENT_OF_PYDANTIC_AI
 
 
 # --- through the gateway, with the exporter on as well: the gateway's rows, and no second ones ----
@@ -749,10 +750,7 @@ def test_langchain_through_the_gateway(app_behind_gateway: App) -> None:
 
 async def test_pydantic_ai_through_the_gateway(app_behind_gateway: App) -> None:
     app = app_behind_gateway
-    with app.tracer.start_as_current_span("trip") as root:
-        await _pydantic_ai_agent(app).run("How is the weather in Paris?")
-    assert app.rows(root) == [
-        asks_tool("/trip/invoke_agent helper"),
-        tool("/trip/invoke_agent helper/execute_tool get_weather"),
-        uses_tool("/trip/invoke_agent helper"),
-    ]
+    async with app.async_client() as client:
+        with app.tracer.start_as_current_span("trip") as root:
+            await _pydantic_ai_agent(app, client).run("How is the weather in Paris?")
+    assert app.rows(root) == AGENT_OF_PYDANTIC_AI
