@@ -422,6 +422,15 @@ def test_embeddings(observed: App) -> None:
     assert observed.rows(root) == [Row("llm", "/trip", EMBEDDING_MODEL, 200, 0, 0)]
 
 
+def test_responses(observed: App) -> None:
+    with observed.client() as client, observed.tracer.start_as_current_span("trip") as root:
+        client.responses.create(model=MODEL, input="What is the capital of France?")
+    assert observed.rows(root) == [capital("/trip")]
+    ((request, response),) = observed.bodies()
+    assert request["messages"][-1] == CAPITAL[0]
+    assert response["choices"][0]["message"]["content"] == PARIS
+
+
 async def test_calls_at_the_same_time(observed: App) -> None:
     async def ask(client: openai.AsyncOpenAI, number: int) -> None:
         with observed.tracer.start_as_current_span(f"step {number}"):
@@ -587,6 +596,25 @@ def test_langchain_stream(app: App) -> None:
     assert app.rows(root) == [capital("/trip")]
 
 
+def test_langchain_retriever(app: App) -> None:
+    documents, retrievers = (
+        require(f"langchain_core.{name}") for name in ("documents", "retrievers")
+    )
+
+    class Guide(retrievers.BaseRetriever):  # type: ignore[misc, name-defined]
+        def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Any]:
+            return [documents.Document("Paris is a city.", metadata={"page": 7})]
+
+    with openinference_langchain(app):
+        with app.tracer.start_as_current_span("trip") as root:
+            Guide().invoke("cities")
+    (row,) = app.rows(root)
+    assert (row.kind, row.path, row.status) == ("vector_db", "/trip/Guide", 200)
+    ((request, response),) = app.bodies()
+    assert request["text"] == "cities"
+    assert "Paris is a city." in json.dumps(response["results"])
+
+
 @pytest.mark.parametrize("beside", OF_OPENAI[:3], ids=lambda each: each.__name__)
 def test_langchain_beside_the_openai_client(app: App, beside: Instrumentation) -> None:
     with openinference_langchain(app), beside(app):
@@ -746,6 +774,40 @@ def test_langchain_through_the_gateway(app_behind_gateway: App) -> None:
     ]
     paths = {record.target_path for record in app.records() if record.kind == "llm"}
     assert paths == {"/v1/chat/completions"}
+
+
+async def test_openai_agents_through_the_gateway(app_behind_gateway: App) -> None:
+    app = app_behind_gateway
+    agents = require("agents")
+    with (
+        _instrumented(app, AGENTS_SDK["openinference"][0], "OpenAIAgentsInstrumentor"),
+        openinference_openai(app),
+    ):
+        async with app.async_client() as client:
+            helper = agents.Agent(
+                name="helper",
+                tools=[agents.function_tool(get_weather)],
+                model=agents.OpenAIChatCompletionsModel(MODEL, openai_client=client),
+            )
+            with app.tracer.start_as_current_span("trip") as root:
+                await agents.Runner.run(helper, "How is the weather in Paris?")
+    assert [(row.kind, row.tokens_in, row.tokens_out) for row in app.rows(root)] == [
+        ("llm", 31, 9),
+        ("tool", 0, 0),
+        ("llm", 47, 6),
+    ]
+
+
+def test_logfire_through_the_gateway(app_behind_gateway: App) -> None:
+    app = app_behind_gateway
+    with logfire_openai(app), app.client() as client:
+        with app.tracer.start_as_current_span("trip") as root:
+            client.chat.completions.create(model=MODEL, messages=CAPITAL)
+            for _ in client.chat.completions.create(
+                model=MODEL, messages=CAPITAL, stream=True, stream_options={"include_usage": True}
+            ):
+                pass
+        assert app.rows(root) == [capital("/trip"), capital("/trip")]
 
 
 async def test_pydantic_ai_through_the_gateway(app_behind_gateway: App) -> None:
