@@ -14,6 +14,7 @@ PACKAGE = Path(otel_helicone.__file__).parent
 def test_the_public_names() -> None:
     assert otel_helicone.__all__ == [
         "AlwaysRecordSampler",
+        "HeliconePropagator",
         "HeliconeScoreExporter",
         "HeliconeSpanExporter",
         "HeliconeSpanProcessor",

@@ -15,11 +15,13 @@ from otel_helicone.settings_reading import SettingError
 
 if TYPE_CHECKING:
     from otel_helicone.exporter import HeliconeSpanExporter
+    from otel_helicone.propagation import HeliconePropagator
     from otel_helicone.sampling import AlwaysRecordSampler
     from otel_helicone.scores import HeliconeScoreExporter
 
 __all__ = [
     "AlwaysRecordSampler",
+    "HeliconePropagator",
     "HeliconeScoreExporter",
     "HeliconeSpanExporter",
     "HeliconeSpanProcessor",
@@ -34,6 +36,7 @@ __all__ = [
 # Imported when they are first asked for: not every application needs them, and together they would
 # double the time that the import of this package takes.
 _LAZY = {
+    "HeliconePropagator": "otel_helicone.propagation",
     "AlwaysRecordSampler": "otel_helicone.sampling",
     "HeliconeScoreExporter": "otel_helicone.scores",
     "HeliconeSpanExporter": "otel_helicone.exporter",

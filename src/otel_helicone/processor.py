@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcesso
 
 from otel_helicone.injection import activation
 from otel_helicone.log_once import log_failure_once, warn_once
-from otel_helicone.session_context import blocks, finished
+from otel_helicone.session_context import blocks, finished, remote
 from otel_helicone.session_context.ancestry import (
     SpanNode,
     forget,
@@ -116,6 +116,8 @@ class HeliconeSpanProcessor(SpanProcessor):
             if parent is None or parent[2]:  # a root, or below another service's span
                 node.parent = None
                 node.settings = self._settings
+                if remote.in_use:
+                    node.remote = remote.remote_in(parent_context)
             else:
                 try:
                     node.parent = above = open_spans[parent[1]]

@@ -29,6 +29,7 @@ from otel_helicone.settings import DEFAULT_SETTINGS, SessionIdFormat, Settings
 if TYPE_CHECKING:
     from otel_helicone.session_context.blocks import Block
     from otel_helicone.session_context.path import Path
+    from otel_helicone.session_context.remote import RemoteSession
 
 __all__ = [
     "STAMPED",
@@ -64,7 +65,7 @@ class SpanNode(ref[Span]):
     beside a weak reference does (0.35 against 0.75 µs).
     """
 
-    __slots__ = ("block", "context", "parent", "settings", "stamped", "texts")
+    __slots__ = ("block", "context", "parent", "remote", "settings", "stamped", "texts")
 
     context: SpanContext
     parent: SpanNode | None
@@ -78,6 +79,8 @@ class SpanNode(ref[Span]):
     the processor stamps."""
     block: Block | None
     """The session block that the span started in; set only once blocks are in use."""
+    remote: RemoteSession | None
+    """What the calling service sent; set only on local roots, once any session came from one."""
 
 
 Stamps: TypeAlias = tuple[str | None, str | None, str | None]
@@ -131,7 +134,14 @@ class SpanTexts:
 class SaidIds:
     """What a span and those above it say of the session; shared where a span adds nothing."""
 
-    __slots__ = ("default_id", "listed_id", "own_id", "session_id", "session_name")
+    __slots__ = (
+        "default_id",
+        "is_remote",
+        "listed_id",
+        "own_id",
+        "session_id",
+        "session_name",
+    )
 
     def __init__(
         self,
@@ -139,9 +149,13 @@ class SaidIds:
         own_id: str | None = None,
         listed_id: str | None = None,
         session_name: str | None = None,
+        *,
+        is_remote: bool = False,
     ) -> None:
         self.default_id = default_id
-        """The trace id as a session id."""
+        """The trace id as a session id, or the one that the calling service sent."""
+        self.is_remote = is_remote
+        """Whether the calling service sent it: then no listed attribute counts."""
         self.own_id = own_id
         self.listed_id = listed_id
         self.session_name = session_name

@@ -16,7 +16,7 @@ from otel_helicone.attribute_names import (
     HELICONE_SESSION_NAME,
 )
 from otel_helicone.log_once import log_failure_once, warn_once
-from otel_helicone.session_context import blocks
+from otel_helicone.session_context import blocks, remote
 from otel_helicone.session_context.ancestry import (
     SpanNode,
     chain_of,
@@ -33,6 +33,7 @@ from otel_helicone.session_context.escaping import (
     escape_session_id,
     escape_value,
 )
+from otel_helicone.session_context.remote import remote_in, remote_of
 from otel_helicone.session_context.stamping import fix_and_restamp, restamp
 from otel_helicone.session_context.texts import (
     base_of,
@@ -170,6 +171,10 @@ def resolve(span: Span, defaults: Settings, *, fix: bool = False) -> SessionCont
         path = "/" if block.base is None else block.base.path.text
         properties = _merged(defaults.properties, block.properties)
         return SessionContext(block.id, path, block.session_name, block.user_id, properties)
+    sent = remote_in(None) if remote.in_use else None
+    if sent is not None:
+        properties = _merged(defaults.properties)
+        return SessionContext(sent.id, sent.path.text, sent.name, properties=properties)
     if span_context.is_valid:
         # Unsampled, remote, or of a provider without the processor: neither its name nor its
         # parents are known, but the trace id is.
@@ -207,11 +212,7 @@ def _of_span(node: SpanNode, around: Block | None, *, fix: bool) -> SessionConte
     # A block that the span itself started in counts where its context did not come along.
     block = around or block_of(node)
     if block is None:
-        session_id = (
-            said.session_id
-            or said.listed_id
-            or session_id_of_trace(node.context[0], settings.session_id_format)
-        )
+        session_id = said.session_id or _id_without_own(root, said.listed_id, settings)
         if _is_stamped_otherwise(node, session_id) or (
             said.session_id is not None and _is_any_stamped_otherwise(chain, settings)
         ):
@@ -245,6 +246,14 @@ def _of_span(node: SpanNode, around: Block | None, *, fix: bool) -> SessionConte
     )
 
 
+def _id_without_own(root: SpanNode, listed_id: str | None, settings: Settings) -> str:
+    """Give the session id of a trace in which no span sets one: sent, listed, or the trace id."""
+    sent = remote_of(root)
+    if sent is not None:
+        return sent.id
+    return listed_id or session_id_of_trace(root.context[0], settings.session_id_format)
+
+
 def _is_stamped_otherwise(node: SpanNode, session_id: str) -> bool:
     stamped = stamped_on(node)
     if stamped is None or stamped[0] is None or stamped[0] == session_id:
@@ -257,12 +266,13 @@ def _is_any_stamped_otherwise(chain: list[SpanNode], settings: Settings) -> bool
     """Tell whether the stamp of any ancestor is not what it says, or those above it say."""
     own: str | None = None
     listed: str | None = None
-    default = session_id_of_trace(chain[-1].context[0], settings.session_id_format)
     for node in reversed(chain):
         said = _Said()
         said.hear(said_by(node, settings) or {}, settings)
         own, listed = said.session_id or own, said.listed_id or listed
-        if said.session_id is None and _is_stamped_otherwise(node, own or listed or default):
+        if said.session_id is None and _is_stamped_otherwise(
+            node, own or _id_without_own(chain[-1], listed, settings)
+        ):
             return True
     return False
 

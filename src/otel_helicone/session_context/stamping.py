@@ -42,6 +42,7 @@ from otel_helicone.session_context.escaping import (
     known_segments,
 )
 from otel_helicone.session_context.path import Path
+from otel_helicone.session_context.remote import remote_of
 from otel_helicone.session_context.segments import default_segment, is_asking, segment_of
 from otel_helicone.session_context.texts import (
     block_of,
@@ -271,9 +272,13 @@ def _derive(
 ) -> None:
     """Work out a span's texts from its parent's and from what it says itself."""
     if above is None:
-        said = SaidIds(session_id_of_trace(node.context[0], settings.session_id_format))
+        remote = remote_of(node)
+        if remote is None:
+            said = SaidIds(session_id_of_trace(node.context[0], settings.session_id_format))
+        else:
+            said = SaidIds(remote.id, is_remote=True)
         if not texts.fixed:
-            texts.session_name = name_of_root(texts.name)
+            texts.session_name = name_of_root(texts.name) if remote is None else remote.name
     else:
         assert above.said is not None
         said = above.said
@@ -294,13 +299,14 @@ def _derive(
 
 def _heard(above: SaidIds, attributes: Mapping[str, object], settings: Settings) -> SaidIds:
     listed = None
-    for attribute in settings.session_id_attributes:
+    for attribute in () if above.is_remote else settings.session_id_attributes:
         listed = listed or escape_session_id(attributes.get(attribute))
     return SaidIds(
         above.default_id,
         escape_session_id(attributes.get(HELICONE_SESSION_ID)) or above.own_id,
         listed or above.listed_id,
         escape_value(attributes.get(HELICONE_SESSION_NAME)) or above.session_name,
+        is_remote=above.is_remote,
     )
 
 

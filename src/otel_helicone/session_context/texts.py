@@ -23,6 +23,7 @@ from otel_helicone.session_context.ancestry import (
 from otel_helicone.session_context.blocks import Block, PathBase
 from otel_helicone.session_context.escaping import UNNAMED_SEGMENT, escape_segment, escape_value
 from otel_helicone.session_context.path import Path
+from otel_helicone.session_context.remote import remote_of
 from otel_helicone.session_context.segments import segment_of
 from otel_helicone.settings import Settings
 
@@ -56,7 +57,10 @@ def path_above(node: SpanNode) -> Path | None:
     base = base_of(node)
     if parent is not None and base_of(parent) is base:
         return None
-    return Path.root() if base is None else base.path
+    if base is not None:
+        return base.path
+    remote = remote_of(node) if parent is None else None
+    return Path.root() if remote is None else remote.path
 
 
 def name_and_segment(node: SpanNode, settings: Settings) -> tuple[object, str | None]:
@@ -133,6 +137,9 @@ def session_name_of(root: SpanNode, said_name: str | None) -> str | None:
         return texts.session_name
     if said_name is not None:
         return said_name
+    remote = remote_of(root)
+    if remote is not None:
+        return remote.name
     name, _ = name_and_segment(root, settings_of(root))
     return name_of_root(name)
 
