@@ -24,6 +24,7 @@ import openai
 import pytest
 from openai.resources.chat.completions import AsyncCompletions, Completions
 from openai.resources.embeddings import AsyncEmbeddings, Embeddings
+from openai.resources.responses import AsyncResponses, Responses
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.trace import Tracer
@@ -262,6 +263,8 @@ PATCHED: list[type] = [
     AsyncCompletions,
     Embeddings,
     AsyncEmbeddings,
+    Responses,
+    AsyncResponses,
 ]
 Instrumentation = Callable[[App], AbstractContextManager[None]]
 
