@@ -22,6 +22,7 @@ def test_the_public_names() -> None:
         "SettingError",
         "current_session",
         "default_segment",
+        "in_current_session",
         "session",
         "session_headers",
     ]

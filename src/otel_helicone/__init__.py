@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from otel_helicone.processor import HeliconeSpanProcessor
 from otel_helicone.session_context.blocks import session
+from otel_helicone.session_context.carrying import in_current_session
 from otel_helicone.session_context.current import SessionContext, current_session, session_headers
 from otel_helicone.session_context.segments import default_segment
 from otel_helicone.settings_reading import SettingError
@@ -29,6 +30,7 @@ __all__ = [
     "SettingError",
     "current_session",
     "default_segment",
+    "in_current_session",
     "session",
     "session_headers",
 ]
