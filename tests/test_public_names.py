@@ -14,6 +14,7 @@ PACKAGE = Path(otel_helicone.__file__).parent
 def test_the_public_names() -> None:
     assert otel_helicone.__all__ == [
         "AlwaysRecordSampler",
+        "HeliconeInstrumentor",
         "HeliconePropagator",
         "HeliconeScoreExporter",
         "HeliconeSpanExporter",
@@ -25,6 +26,7 @@ def test_the_public_names() -> None:
         "in_current_session",
         "session",
         "session_headers",
+        "setup",
     ]
 
 

@@ -16,12 +16,15 @@ from otel_helicone.settings_reading import SettingError
 
 if TYPE_CHECKING:
     from otel_helicone.exporter import HeliconeSpanExporter
+    from otel_helicone.instrumentor import HeliconeInstrumentor
     from otel_helicone.propagation import HeliconePropagator
     from otel_helicone.sampling import AlwaysRecordSampler
     from otel_helicone.scores import HeliconeScoreExporter
+    from otel_helicone.set_up import setup
 
 __all__ = [
     "AlwaysRecordSampler",
+    "HeliconeInstrumentor",
     "HeliconePropagator",
     "HeliconeScoreExporter",
     "HeliconeSpanExporter",
@@ -33,15 +36,18 @@ __all__ = [
     "in_current_session",
     "session",
     "session_headers",
+    "setup",
 ]
 
 # Imported when they are first asked for: not every application needs them, and together they would
 # double the time that the import of this package takes.
 _LAZY = {
+    "HeliconeInstrumentor": "otel_helicone.instrumentor",
     "HeliconePropagator": "otel_helicone.propagation",
     "AlwaysRecordSampler": "otel_helicone.sampling",
     "HeliconeScoreExporter": "otel_helicone.scores",
     "HeliconeSpanExporter": "otel_helicone.exporter",
+    "setup": "otel_helicone.set_up",
 }
 
 

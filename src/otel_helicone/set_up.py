@@ -1,0 +1,228 @@
+"""One call that sets everything up."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+from otel_helicone.exporter_settings import make_exporter_settings
+from otel_helicone.global_provider import current_provider
+from otel_helicone.log_once import log_failure_once
+from otel_helicone.processor import HeliconeSpanProcessor
+from otel_helicone.removable import RemovableProcessor
+from otel_helicone.session_context.segments import SegmentRule
+from otel_helicone.settings import SessionIdFormat, make_settings
+from otel_helicone.settings_reading import SettingError
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+
+    from otel_helicone.logs.translating import Include, Redact
+
+__all__ = ["Setup", "setup"]
+
+_SECRET: Final = "api_key"
+
+
+class Setup:
+    """What one call of :func:`setup` made; to be taken down again with :meth:`shutdown`.
+
+    Attributes:
+        tracer_provider: the tracer provider that it was made for. Where there was none, it is a
+            new one, which was set as the global one.
+
+    Added in 0.2.0.
+    """
+
+    def __init__(
+        self,
+        tracer_provider: trace.TracerProvider,
+        processors: Iterable[RemovableProcessor],
+    ) -> None:
+        self.tracer_provider = tracer_provider
+        self._processors = tuple(processors)
+
+    def shutdown(self) -> None:
+        """Export what is left, and take everything off the provider again; never raises.
+
+        The provider itself stays, with all its other processors, because a global provider can't
+        be replaced; :func:`setup` may be called for it again.
+        """
+        with _lock:
+            made = _made.get(self.tracer_provider)
+            if made is not None and made[0] is self:
+                del _made[self.tracer_provider]
+            # The exporter comes before the processor, which knows what the last spans were.
+            for processor in reversed(self._processors):
+                try:
+                    processor.take_out()
+                except Exception:
+                    log_failure_once("shutting down what setup() made")
+
+    def __repr__(self) -> str:
+        return f"<Setup of {self.tracer_provider!r}>"
+
+
+_lock: Final = threading.RLock()
+# What was made for each provider, with the settings in effect.
+_made: Final[WeakKeyDictionary[trace.TracerProvider, tuple[Setup, Mapping[str, object]]]] = (
+    WeakKeyDictionary()
+)
+
+
+def setup(
+    *,
+    tracer_provider: trace.TracerProvider | None = None,
+    export: bool = False,
+    gateway_hosts: Iterable[str] | None = None,
+    inject: bool | None = None,
+    session_id_format: SessionIdFormat | None = None,
+    session_id_attributes: Iterable[str] | None = None,
+    user_id_attributes: Iterable[str] | None = None,
+    properties: Mapping[str, str] | None = None,
+    property_attributes: Mapping[str, str] | Iterable[str] | None = None,
+    segment: SegmentRule | None = None,
+    stamp: bool | None = None,
+    api_key: str | None = None,
+    endpoint: str | None = None,
+    include: Include | None = None,
+    capture_content: bool | None = None,
+    redact: Redact | None = None,
+    timeout: float | None = None,
+    max_in_flight: int | None = None,
+    max_body_bytes: int | None = None,
+    meter_provider: MeterProvider | None = None,
+) -> Setup:
+    """Give an application Helicone sessions, in one call.
+
+    It registers a :class:`otel_helicone.HeliconeSpanProcessor`, and with ``export=True`` a batch
+    span processor with a :class:`otel_helicone.HeliconeSpanExporter` too, with the global tracer
+    provider, or with the one that is given. Where there is no global one, an SDK tracer provider
+    is made and set.
+
+    Example::
+
+        import otel_helicone
+
+        otel_helicone.setup(export=True)
+
+    Called again for the same provider with the same settings, it adds nothing and returns the
+    same object; with other settings it raises.
+
+    Args:
+        tracer_provider: the provider to register with; the global one by default. One that is
+            given is not made the global one.
+        export: whether finished GenAI spans are logged to Helicone; False by default. Leave it
+            where ``OTEL_TRACES_EXPORTER`` names ``helicone``, or each call is logged twice.
+        gateway_hosts: this and the next ones as for :class:`otel_helicone.HeliconeSpanProcessor`.
+        inject: see there.
+        session_id_format: see there.
+        session_id_attributes: see there.
+        user_id_attributes: see there.
+        properties: custom properties of every request, and of every log.
+        property_attributes: see there.
+        segment: see there.
+        stamp: see there.
+        api_key: this and the next ones as for :class:`otel_helicone.HeliconeSpanExporter`; used
+            with ``export=True`` alone.
+        endpoint: see there.
+        include: see there.
+        capture_content: see there.
+        redact: see there.
+        timeout: see there.
+        max_in_flight: see there.
+        max_body_bytes: see there.
+        meter_provider: see there.
+
+    Returns:
+        What was made, to shut it down.
+
+    Raises:
+        SettingError: for a value that can't be used, for other settings than at the call before,
+            and for a tracer provider that takes no span processors.
+
+    Added in 0.2.0.
+    """
+    of_processor: dict[str, Any] = {
+        "gateway_hosts": _kept(gateway_hosts),
+        "inject": inject,
+        "session_id_format": session_id_format,
+        "session_id_attributes": _kept(session_id_attributes),
+        "user_id_attributes": _kept(user_id_attributes),
+        "properties": properties,
+        "property_attributes": _kept(property_attributes),
+        "segment": segment,
+        "stamp": stamp,
+    }
+    of_exporter: dict[str, Any] = {
+        "api_key": api_key,
+        "endpoint": endpoint,
+        "include": include,
+        "capture_content": capture_content,
+        "redact": redact,
+        "timeout": timeout,
+        "max_in_flight": max_in_flight,
+        "max_body_bytes": max_body_bytes,
+        "properties": properties,
+    }
+    if not isinstance(export, bool):
+        raise SettingError("export", export, "give true or false")
+    # Everything is checked before anything is made, a provider for one.
+    settings = make_settings(**of_processor)
+    in_effect: dict[str, object] = {name: getattr(settings, name) for name in of_processor}
+    in_effect["export"] = export
+    if export:
+        exporting = make_exporter_settings(**of_exporter)
+        in_effect |= {name: getattr(exporting, name) for name in of_exporter}
+        in_effect["meter_provider"] = meter_provider
+    with _lock:
+        provider = _provider(tracer_provider)
+        before = _made.get(provider)
+        if before is not None:
+            _check_same(before[1], in_effect)
+            return before[0]
+        processors = [RemovableProcessor(HeliconeSpanProcessor(**of_processor))]
+        if export:
+            from otel_helicone.exporter import HeliconeSpanExporter
+
+            exporter = HeliconeSpanExporter(**of_exporter, meter_provider=meter_provider)
+            processors.append(RemovableProcessor(BatchSpanProcessor(exporter)))
+        for processor in processors:
+            provider.add_span_processor(processor)
+        made = Setup(provider, processors)
+        _made[provider] = (made, in_effect)
+        return made
+
+
+def _kept(given: Any) -> Any:
+    """Keep what can be read only once; it is read twice, to be checked and to be used."""
+    reads_once = isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping)
+    return list(given) if reads_once else given
+
+
+def _provider(given: trace.TracerProvider | None) -> TracerProvider:
+    provider = given if given is not None else current_provider()
+    if provider is None:
+        provider = TracerProvider()
+        trace.set_tracer_provider(provider)
+    # Wrappers around the SDK's provider have the method and not the class.
+    if not callable(getattr(provider, "add_span_processor", None)):
+        raise SettingError(
+            "tracer_provider", provider, "give a provider that takes span processors, as the SDK's"
+        )
+    return provider  # type: ignore[return-value]
+
+
+def _check_same(before: Mapping[str, object], now: Mapping[str, object]) -> None:
+    # "export" first: the exporter's own settings are there with it alone.
+    for name in ("export", *now):
+        if before.get(name) != now[name]:
+            remedy = "setup() was called before, with another value; shut that down first"
+            value = "…" if name == _SECRET else now[name]
+            raise SettingError(name, value, remedy)
