@@ -6,12 +6,20 @@ from typing import TYPE_CHECKING, Final
 from weakref import ref
 
 from otel_helicone.injection.hosts import HELICONE_HOSTS, normal_host
-from otel_helicone.settings import DEFAULT_SETTINGS, Settings
+from otel_helicone.settings import DEFAULT_SETTINGS, Gateway, Settings
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
 
-__all__ = ["add", "injecting", "is_gateway", "is_helicone", "remove", "settings_in_use"]
+__all__ = [
+    "add",
+    "gateway_in_use",
+    "injecting",
+    "is_gateway",
+    "is_helicone",
+    "remove",
+    "settings_in_use",
+]
 
 # The oldest first. A processor that was dropped without a shutdown leaves by its weak reference.
 _processors: list[tuple[ref[SpanProcessor], Settings]] = []
@@ -48,6 +56,14 @@ def settings_in_use() -> Settings:
     """Give the settings for spans that no processor has seen: those of the first one in use."""
     processors = _processors
     return processors[0][1] if processors else DEFAULT_SETTINGS
+
+
+def gateway_in_use() -> Gateway | None:
+    """Give the gateway that calls to providers go through, by the first processor that has one."""
+    for _, settings in _processors:
+        if settings.gateway is not None and settings.inject:
+            return settings.gateway
+    return None
 
 
 def is_gateway(host: bytes, port: int | None) -> bool:

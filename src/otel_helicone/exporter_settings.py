@@ -15,6 +15,7 @@ from otel_helicone.log_once import warn_once
 from otel_helicone.settings_reading import (
     SettingReader,
     WrongValue,
+    address,
     as_bool,
     imported,
     pairs,
@@ -154,10 +155,10 @@ def make_connection_settings(
         SettingError: for the first value that can't be used, a key aside.
     """
     read = SettingReader(environ)
-    address = read("endpoint", endpoint_variable, endpoint, str, _endpoint, default_endpoint)
+    where = read("endpoint", endpoint_variable, endpoint, str, address, default_endpoint)
     return ExporterSettings(
-        api_key=_key(api_key, environ, address),
-        endpoint=address,
+        api_key=_key(api_key, environ, where),
+        endpoint=where,
         timeout=read("timeout", "HELICONE_TIMEOUT", timeout, _number, _seconds, _DEFAULT_TIMEOUT),
         max_in_flight=read(
             "max_in_flight",
@@ -190,24 +191,6 @@ def _key(given: str | None, environ: Mapping[str, str], endpoint: str) -> str | 
         problem,
     )
     return None
-
-
-def _endpoint(value: object) -> str:
-    if not isinstance(value, str):
-        raise WrongValue("give scheme and host, such as 'https://api.worker.helicone.ai'")
-    try:
-        parsed = urlsplit(value.strip())
-        port = parsed.port
-    except ValueError as error:
-        raise WrongValue(f"{error}; give scheme and host") from None
-    if parsed.scheme not in ("http", "https") or not parsed.hostname:
-        raise WrongValue("give scheme and host, such as 'https://api.worker.helicone.ai'")
-    if parsed.path not in ("", "/") or parsed.query or parsed.fragment:
-        raise WrongValue("give scheme and host alone; the paths of the API are appended")
-    if parsed.username is not None or parsed.password is not None:
-        raise WrongValue("leave user and password out; the key goes into api_key")
-    host = f"[{parsed.hostname}]" if ":" in parsed.hostname else parsed.hostname
-    return f"{parsed.scheme}://{host}" + ("" if port is None else f":{port}")
 
 
 def _word_or_function(text: str) -> object:

@@ -66,6 +66,14 @@ class HeliconeSpanProcessor(SpanProcessor):
             ``package.module:function``.
         stamp: whether the session context is written on spans as ``helicone.session.id``, ``.path``
             and ``.name``; True by default. ``HELICONE_STAMP``.
+        gateway: whether calls of unchanged clients to OpenAI, Anthropic, Azure OpenAI and other
+            providers are sent through the Helicone gateway that serves them, with
+            ``Helicone-Auth`` added there; or the address of a gateway of your own. False by
+            default: prompts go through Helicone then, and each call by way of it.
+            ``HELICONE_GATEWAY``.
+        gateway_fallback: whether a call goes to the provider itself, once, where the gateway can't
+            be reached at all; False by default. ``HELICONE_GATEWAY_FALLBACK``.
+        api_key: the Helicone key, which only routing needs. ``HELICONE_API_KEY``.
 
     Raises:
         SettingError: for a value that can't be used; nothing else here ever raises.
@@ -83,6 +91,9 @@ class HeliconeSpanProcessor(SpanProcessor):
         property_attributes: Mapping[str, str] | Iterable[str] | None = None,
         segment: SegmentRule | None = None,
         stamp: bool | None = None,
+        gateway: bool | str | None = None,
+        gateway_fallback: bool | None = None,
+        api_key: str | None = None,
     ) -> None:
         self._settings = make_settings(
             gateway_hosts=gateway_hosts,
@@ -94,6 +105,9 @@ class HeliconeSpanProcessor(SpanProcessor):
             property_attributes=property_attributes,
             segment=segment,
             stamp=stamp,
+            gateway=gateway,
+            gateway_fallback=gateway_fallback,
+            api_key=api_key,
         )
         self._stamp = self._settings.stamp
         limit = SpanLimits().max_span_attributes
@@ -163,10 +177,13 @@ class HeliconeSpanProcessor(SpanProcessor):
         try:
             node = open_spans[span.context[1]]
             texts = node.texts
-            if texts is not None and texts.outlived and keep_texts(node, span, self._settings):
+            # The span itself, where it is still there: a wrapper around processors, as Logfire's
+            # scrubbing one, hands on a copy in which even the stamps may say something else.
+            ended = node() or span
+            if texts is not None and texts.outlived and keep_texts(node, ended, self._settings):
                 restamp(texts.root or node)
             if finished.is_wanted():
-                finished.keep(node, span, self._settings)
+                finished.keep(node, ended, self._settings)
         except KeyError:
             pass  # started before the processor was there
         except Exception:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from otel_helicone.attribute_names import (
     ENDUSER_ID,
@@ -14,11 +16,19 @@ from otel_helicone.attribute_names import (
     HELICONE_SESSION_NAME,
     USER_ID,
 )
-from otel_helicone.injection.hosts import HELICONE_HOSTS, GatewayHost, parse_gateway_host
+from otel_helicone.injection.hosts import (
+    HELICONE_HOSTS,
+    GatewayHost,
+    is_loopback,
+    normal_host,
+    parse_gateway_host,
+)
 from otel_helicone.session_context.segments import SegmentRule, default_segment
 from otel_helicone.settings_reading import (
+    SettingError,
     SettingReader,
     WrongValue,
+    address,
     as_bool,
     imported,
     pairs,
@@ -30,11 +40,30 @@ from otel_helicone.settings_reading import (
     words,
 )
 
-__all__ = ["DEFAULT_SETTINGS", "SessionIdFormat", "Settings", "make_settings"]
+__all__ = ["DEFAULT_SETTINGS", "Gateway", "SessionIdFormat", "Settings", "make_settings"]
 
 SessionIdFormat = Literal["hex", "uuid"]
 
 _NO_PROPERTIES: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gateway:
+    """The gateway that calls to providers are sent through.
+
+    Attributes:
+        scheme: ``https`` or ``http``, of a gateway of one's own.
+        host: the host of a gateway of one's own; None for Helicone's, each provider's its own.
+        port: the port of a gateway of one's own; None for the scheme's.
+        api_key: what goes into ``Helicone-Auth``; None where a gateway on this machine needs none.
+        fallback: whether calls go to the provider itself where the gateway can't be reached.
+    """
+
+    scheme: str = "https"
+    host: str | None = None
+    port: int | None = None
+    api_key: str | None = field(default=None, repr=False)
+    fallback: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +79,7 @@ class Settings:
     property_attributes: Mapping[str, str] = field(default_factory=lambda: _NO_PROPERTIES)
     segment: SegmentRule = default_segment
     stamp: bool = True
+    gateway: Gateway | None = None
     wanted_attributes: frozenset[str] = field(init=False)
     """Every attribute that may say something about the session, to be looked up at once."""
 
@@ -77,6 +107,9 @@ def make_settings(
     property_attributes: Mapping[str, str] | Iterable[str] | None = None,
     segment: SegmentRule | None = None,
     stamp: bool | None = None,
+    gateway: bool | str | None = None,
+    gateway_fallback: bool | None = None,
+    api_key: str | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
     """Check the arguments, and read the environment for those that are None.
@@ -88,9 +121,14 @@ def make_settings(
     Raises:
         SettingError: for the first value that can't be used.
     """
-    read = SettingReader(os.environ if environ is None else environ)
+    environ = os.environ if environ is None else environ
+    read = SettingReader(environ)
+    through = _gateway(read, environ, gateway, gateway_fallback, api_key)
+    own = () if through is None or through.host is None else (GatewayHost(through.host),)
     return Settings(
+        gateway=through,
         gateway_hosts=HELICONE_HOSTS
+        + own
         + read("gateway_hosts", "HELICONE_GATEWAY_HOSTS", gateway_hosts, words, _hosts, _NO_HOSTS),
         inject=read("inject", "HELICONE_INJECT", inject, truth, as_bool, True),
         session_id_format=read(
@@ -136,6 +174,53 @@ def make_settings(
         segment=read("segment", "HELICONE_SEGMENT", segment, imported, _rule, _DEFAULT_RULE),
         stamp=read("stamp", "HELICONE_STAMP", stamp, truth, as_bool, True),
     )
+
+
+def _gateway(
+    read: SettingReader,
+    environ: Mapping[str, str],
+    gateway: bool | str | None,
+    fallback: bool | None,
+    api_key: str | None,
+) -> Gateway | None:
+    none: str | None = None
+    where = read("gateway", "HELICONE_GATEWAY", gateway, truth, _gateway_address, none)
+    direct = read(
+        "gateway_fallback", "HELICONE_GATEWAY_FALLBACK", fallback, truth, as_bool, default=False
+    )
+    if where is None:
+        return None
+    key = (environ.get("HELICONE_API_KEY", "") if api_key is None else api_key).strip()
+    if key and not re.fullmatch(r"[\x21-\x7e]+", key):
+        # Neither the key nor a part of it is shown.
+        raise SettingError("api_key", "...", "it has characters that no HTTP header can hold")
+    parsed = urlsplit(where)
+    host = normal_host(parsed.hostname) if parsed.hostname else None
+    if not key and (host is None or not is_loopback(host)):
+        setting = "HELICONE_GATEWAY" if gateway is None else "gateway"
+        raise SettingError(
+            setting,
+            environ.get(setting, gateway),
+            "without a key Helicone records nothing of what goes through its gateway; set"
+            " HELICONE_API_KEY, or the argument api_key",
+        )
+    return Gateway(
+        scheme=parsed.scheme or "https",
+        host=host,
+        port=parsed.port,
+        api_key=key or None,
+        fallback=direct,
+    )
+
+
+def _gateway_address(value: object) -> str | None:
+    """Give the address of a gateway, an empty one for Helicone's own, and None for none."""
+    if value is True or value is False:
+        return "" if value else None
+    try:
+        return address(value)
+    except WrongValue as wrong:
+        raise WrongValue(f"give true, false, or the address of a gateway: {wrong}") from None
 
 
 def _id_format(value: object) -> SessionIdFormat:

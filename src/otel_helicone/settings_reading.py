@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TypeVar
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from otel_helicone.session_context.escaping import (
     MAX_PROPERTY_VALUE_LENGTH,
@@ -18,6 +18,7 @@ __all__ = [
     "SettingError",
     "SettingReader",
     "WrongValue",
+    "address",
     "as_bool",
     "imported",
     "pairs",
@@ -176,3 +177,22 @@ def static_properties(value: object) -> Mapping[str, str]:
             )
         properties[property_name(name)] = safe
     return MappingProxyType(properties)
+
+
+def address(value: object) -> str:
+    """Take scheme and host of a server, with a port or without."""
+    if not isinstance(value, str):
+        raise WrongValue("give scheme and host, such as 'https://api.worker.helicone.ai'")
+    try:
+        parsed = urlsplit(value.strip())
+        port = parsed.port
+    except ValueError as error:
+        raise WrongValue(f"{error}; give scheme and host") from None
+    if parsed.scheme not in ("http", "https") or not parsed.hostname:
+        raise WrongValue("give scheme and host, such as 'https://api.worker.helicone.ai'")
+    if parsed.path not in ("", "/") or parsed.query or parsed.fragment:
+        raise WrongValue("give scheme and host alone; the paths of the API are appended")
+    if parsed.username is not None or parsed.password is not None:
+        raise WrongValue("leave user and password out; the key goes into api_key")
+    host = f"[{parsed.hostname}]" if ":" in parsed.hostname else parsed.hostname
+    return f"{parsed.scheme}://{host}" + ("" if port is None else f":{port}")

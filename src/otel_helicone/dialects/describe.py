@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from opentelemetry.sdk.trace import ReadableSpan
 
 from otel_helicone.dialects.anthropic_sdk import ANTHROPIC_SDK
-from otel_helicone.dialects.description import Description, Failure, Json, Kind, Usage
+from otel_helicone.dialects.description import Description, Failure, Json, Kind, Message, Usage
 from otel_helicone.dialects.dialect import Dialect, Reader
 from otel_helicone.dialects.langfuse import LANGFUSE
 from otel_helicone.dialects.langwatch import LANGWATCH
@@ -51,8 +52,17 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
 _ROOTS: Final = frozenset().union(*(dialect.roots for dialect in DIALECTS))
 # Facts that are put together from several dialects, or from what is no dialect's.
 _JOINED: Final = frozenset(
-    {"failure", "http_status", "kind", "parameters", "server_address", "usage"}
+    {
+        "failure",
+        "http_status",
+        "kind",
+        "parameters",
+        "server_address",
+        "server_port",
+        "usage",
+    }
 )
+_MESSAGES: Final = frozenset({"input", "output"})
 # What is asked only of what it can be told of.
 _OF_CALLS: Final = frozenset(
     {
@@ -135,29 +145,41 @@ def describe(span: ReadableSpan) -> Description:
             kind = found
             break
     facts: dict[str, Any] = {}
+    empty: dict[str, Any] = {}
     readers = _READERS[kind]
     for dialect in asked:
         for name, reader in readers[dialect.name]:
             if name not in facts:
                 found = reader(finished)
                 if found is not None:
-                    facts[name] = found
+                    # Messages without content give way to those of a dialect that has it.
+                    into = empty if name in _MESSAGES and not _say_anything(found) else facts
+                    into.setdefault(name, found)
+    facts = {**empty, **facts}
     if kind.is_call:
         facts["usage"] = _usage(finished, asked)
         facts["parameters"] = _parameters(finished, asked)
     provider = facts.get("provider")
     if provider is not None:
         facts["provider"] = provider.lower()
+    if facts.get("seconds_to_first_token") is not None:
+        facts.setdefault("streaming", True)
     failure = _failure(finished, asked)
+    address, port = _server(finished)
     return Description(
         kind=kind,
         failure=failure,
         http_status=failure.http_status
         if failure is not None and failure.http_status is not None
         else finished.integer(*_STATUS_NAMES),
-        server_address=finished.text("server.address", "net.peer.name") or _base_host(finished),
+        server_address=address,
+        server_port=port,
         **facts,
     )
+
+
+def _say_anything(messages: tuple[Message, ...]) -> bool:
+    return any(m.parts or m.tool_calls or m.reasoning for m in messages)
 
 
 def _usage(span: FinishedSpan, asked: list[Dialect]) -> Usage | None:
@@ -207,7 +229,16 @@ def _failure(finished: FinishedSpan, asked: list[Dialect]) -> Failure | None:
     return Failure(error_type or told, message, status)
 
 
-def _base_host(span: FinishedSpan) -> str | None:
-    """Give the host of the API's address, where only that is told."""
+def _server(span: FinishedSpan) -> tuple[str | None, int | None]:
+    """Give host and port of what was called, also where only the address of the API is told."""
+    host = span.text("server.address", "net.peer.name")
+    if host is not None:
+        return host, span.integer("server.port", "net.peer.port")
     base = span.text("gen_ai.openai.api_base", "llm.openai.api_base", "url.full", "http.url")
-    return None if base is None else base.partition("://")[2].partition("/")[0].partition(":")[0]
+    if base is None or "://" not in base:
+        return None, None
+    try:
+        parsed = urlsplit(base)
+        return parsed.hostname, parsed.port or {"https": 443, "http": 80}.get(parsed.scheme)
+    except ValueError:
+        return None, None

@@ -170,6 +170,7 @@ class Description:
         failure: how it failed; None where it did not.
         http_status: the HTTP status of the answer, where one is told.
         server_address: the host that was called.
+        server_port: the port that was called, where it is told.
         user_id: the user, where the dialect has a place of its own for them.
         session_id: the session, where the dialect has a place of its own for Helicone's.
         session_path: its path likewise.
@@ -208,6 +209,7 @@ class Description:
     failure: Failure | None = None
     http_status: int | None = None
     server_address: str | None = None
+    server_port: int | None = None
     user_id: str | None = None
     session_id: str | None = None
     session_path: str | None = None

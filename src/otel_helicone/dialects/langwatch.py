@@ -54,10 +54,19 @@ def _parameters(span: FinishedSpan) -> Mapping[str, Json] | None:
 
 
 def _documents(span: FinishedSpan) -> tuple[Json, ...] | None:
-    found = _value("langwatch.rag.contexts", span)
-    if found is None:
-        found = _value("langwatch.contexts", span)
-    return tuple(found) if isinstance(found, list) else None
+    for name in ("langwatch.rag_contexts", "langwatch.rag.contexts", "langwatch.contexts"):
+        found = _value(name, span)
+        if isinstance(found, list):
+            return tuple(found)
+    return None
+
+
+def _user_id(span: FinishedSpan) -> str | None:
+    told = span.text("langwatch.user.id", "langwatch.customer.id")
+    if told is not None:
+        return told
+    found = span.mapping("metadata").get("user_id")
+    return found if isinstance(found, str) else None
 
 
 def _query(span: FinishedSpan) -> str | None:
@@ -82,5 +91,5 @@ LANGWATCH: Final = Dialect(
     documents=_documents,
     step_input=lambda span: _value("langwatch.input", span),
     step_output=lambda span: _value("langwatch.output", span),
-    user_id=text("langwatch.user.id", "langwatch.customer.id"),
+    user_id=_user_id,
 )

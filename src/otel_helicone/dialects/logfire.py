@@ -13,6 +13,17 @@ from otel_helicone.dialects.wire import wire_request, wire_response, wire_usage
 
 __all__ = ["LOGFIRE", "PYDANTIC_AI"]
 
+# What only an answer brings.
+_ANSWERED: Final = frozenset(
+    {
+        "gen_ai.output.messages",
+        "gen_ai.response.id",
+        "gen_ai.usage.input_tokens",
+        "gen_ai.usage.output_tokens",
+        "gen_ai.usage.raw",
+        "response_data",
+    }
+)
 # The kinds of openai-agents' spans stand in their message templates alone.
 _TEMPLATES: Final = {"Function:": Kind.TOOL, "Agent run:": Kind.AGENT}
 
@@ -102,8 +113,7 @@ def _is_opening(span: FinishedSpan) -> bool | None:
     """
     if not _is_openai(span) or span.text("logfire.span_type") != "span":
         return None
-    told = span.json("gen_ai.response.id", "gen_ai.usage.output_tokens", "response_data")
-    answered = told is not None or span.json("gen_ai.output.messages", "gen_ai.usage.input_tokens")
+    answered = not _ANSWERED.isdisjoint(span.attributes)
     failed = not span.span.status.is_ok
     return None if answered or failed or not _is_call(span) else True
 

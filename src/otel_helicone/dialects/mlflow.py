@@ -96,11 +96,7 @@ MLFLOW: Final = Dialect(
     embedding_input=lambda span: (
         _asked(span).embedding_input if _kind(span) is Kind.EMBEDDING else None
     ),
-    tool_name=lambda span: (
-        (_text("mlflow.spanFunctionName", span) or span.span.name)
-        if _kind(span) is Kind.TOOL
-        else None
-    ),
+    tool_name=lambda span: span.span.name if _kind(span) is Kind.TOOL else None,
     arguments=lambda span: span.json("mlflow.spanInputs"),
     result=lambda span: span.json("mlflow.spanOutputs"),
     query=_query,

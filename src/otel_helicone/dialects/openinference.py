@@ -33,6 +33,8 @@ def _kind(span: FinishedSpan) -> Kind | None:
     told = span.text("openinference.span.kind")
     if told is None:
         return None
+    if span.span.name.endswith("._prepare_chat_with_tools"):
+        return Kind.OTHER  # a preparation of LlamaIndex's that claims to be a call
     return _KINDS.get(told.lower(), Kind.OTHER)
 
 

@@ -176,7 +176,9 @@ OTEL_GENAI: Final = Dialect(
     output=messages("gen_ai.output.messages", role="assistant"),
     finish_reasons=_finish_reasons,
     usage=_usage,
-    seconds_to_first_token=number("gen_ai.response.time_to_first_chunk"),
+    seconds_to_first_token=number(
+        "gen_ai.response.time_to_first_chunk", "gen_ai.client.operation.time_to_first_chunk"
+    ),
     embedding_input=_embedding_input,
     tool_name=text("gen_ai.tool.name"),
     tool_call_id=text("gen_ai.tool.call.id"),

@@ -111,16 +111,20 @@ def _usage(span: FinishedSpan) -> Usage:
     )
 
 
-def _provider(span: FinishedSpan) -> str | None:
-    return lower("gen_ai.system")(span)
+def _seconds_to_first_token(span: FinishedSpan) -> float | None:
+    found = span.number("gen_ai.server.time_to_first_token")
+    if found is not None and span.scope.startswith("strands"):
+        return found / 1000  # milliseconds there, against the conventions
+    return found
 
 
 OTEL_GENAI_EVENTS: Final = Dialect(
     name="OpenTelemetry GenAI up to 1.36",
     roots=frozenset({"gen_ai"}),
-    provider=_provider,
+    provider=lower("gen_ai.system"),
     input=_input,
     output=_output,
     finish_reasons=_finish_reasons,
     usage=_usage,
+    seconds_to_first_token=_seconds_to_first_token,
 )

@@ -21,6 +21,9 @@ __all__ = ["HTTP_STACKS", "activate", "deactivate"]
 HTTP_STACKS: Final = ("httpx2", "httpx")
 """The modules whose ``Client`` and ``AsyncClient`` are instrumented."""
 
+_WEBSOCKETS: Final = ("websockets.client", "websockets.asyncio.client")
+_MODULES: Final = (*HTTP_STACKS, *_WEBSOCKETS)
+
 # What puts headers on requests is imported when a processor asks for it, not with the package.
 _lock = threading.RLock()
 _waiting_for_imports = False
@@ -39,7 +42,7 @@ if hasattr(os, "register_at_fork"):  # Windows has no fork
 def activate(processor: SpanProcessor, settings: Settings) -> None:
     """Note a processor as in use; turn injection on if it asks for it and it is not on yet.
 
-    HTTP stacks that are imported already are instrumented now, the others when they are imported.
+    Clients that are imported already are instrumented now, the others when they are imported.
 
     Args:
         processor: the processor; it is not kept alive.
@@ -48,7 +51,7 @@ def activate(processor: SpanProcessor, settings: Settings) -> None:
     with _lock:
         active_processors.add(processor, settings)
         if settings.inject:
-            for name in HTTP_STACKS:
+            for name in _MODULES:
                 # None stands for a module whose import was blocked.
                 if sys.modules.get(name) is not None:
                     _install(name)
@@ -61,9 +64,10 @@ def deactivate(processor: SpanProcessor) -> None:
         was_injecting = active_processors.injecting()
         active_processors.remove(processor)
         if was_injecting and not active_processors.injecting():
-            from otel_helicone.injection.clients import uninstall_all
+            from otel_helicone.injection import clients, websockets
 
-            uninstall_all()
+            clients.uninstall_all()
+            websockets.uninstall()
 
 
 def _wait_for_imports() -> None:
@@ -71,10 +75,10 @@ def _wait_for_imports() -> None:
     if not _waiting_for_imports:
         _waiting_for_imports = True
         # wrapt comes with opentelemetry-instrumentation; its import hooks can't be taken back, so
-        # one for each stack is registered for the life of the process.
+        # one for each module is registered for the life of the process.
         from wrapt import register_post_import_hook
 
-        for name in HTTP_STACKS:
+        for name in _MODULES:
             if name not in sys.modules:
                 register_post_import_hook(_on_import, name)
 
@@ -87,9 +91,15 @@ def _on_import(module: ModuleType) -> None:
 
 def _install(name: str) -> None:
     try:
-        from otel_helicone.injection.clients import install
-
         # Another thread may be in the middle of importing it: this waits for it.
-        install(importlib.import_module(name))
+        module = importlib.import_module(name)
+        if name in _WEBSOCKETS:
+            from otel_helicone.injection import websockets
+
+            websockets.install(module)
+        else:
+            from otel_helicone.injection import clients
+
+            clients.install(module)
     except Exception:
         log_failure_once(f"instrumenting {name}")

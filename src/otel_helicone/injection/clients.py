@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from otel_helicone.injection.answers import note_answer
 from otel_helicone.injection.headers import add_session_headers, take_off_helicone_headers
+from otel_helicone.injection.routing import take_detour
 from otel_helicone.log_once import warn_once
 
 if TYPE_CHECKING:
@@ -95,8 +96,21 @@ def _reaches(method: _Replacement, replacement: _Replacement) -> bool:
 def _sending(send: _Replacement) -> _Replacement:
     @functools.wraps(send)
     def _send_single_request(self: object, request: Request) -> Response:
+        detour = take_detour(request)
         span = add_session_headers(request)
-        response: Response = send(self, request)
+        try:
+            response: Response = send(self, request)
+        except Exception as error:
+            if detour is None:
+                raise
+            detour.end()
+            if not detour.goes_direct_after(error):
+                raise
+            direct: Response = send(self, request)
+            return direct
+        finally:
+            if detour is not None:
+                detour.end()
         if span is not None:
             note_answer(response, span)
         return response
@@ -107,8 +121,20 @@ def _sending(send: _Replacement) -> _Replacement:
 def _sending_async(send: Callable[..., Awaitable[Response]]) -> _Replacement:
     @functools.wraps(send)
     async def _send_single_request(self: object, request: Request) -> Response:
+        detour = take_detour(request)
         span = add_session_headers(request)
-        response = await send(self, request)
+        try:
+            response = await send(self, request)
+        except Exception as error:
+            if detour is None:
+                raise
+            detour.end()
+            if not detour.goes_direct_after(error):
+                raise
+            return await send(self, request)
+        finally:
+            if detour is not None:
+                detour.end()
         if span is not None:
             note_answer(response, span)
         return response

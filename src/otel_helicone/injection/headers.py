@@ -18,7 +18,12 @@ from otel_helicone.settings import Settings
 if TYPE_CHECKING:
     from otel_helicone.injection.http_types import Headers, Request, Url
 
-__all__ = ["add_session_headers", "take_off_helicone_headers"]
+__all__ = [
+    "add_session_headers",
+    "take_off_added",
+    "take_off_header",
+    "take_off_helicone_headers",
+]
 
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80, "wss": 443, "ws": 80}
 _PREFIX: Final = b"helicone-"
@@ -123,6 +128,19 @@ def _take_off_all(request: Request) -> None:
     kept = [item for item in raw if not item[0].lower().startswith(_PREFIX)]
     if len(kept) < len(raw):
         _replace_headers(request, kept)
+
+
+def take_off_added(request: Request) -> None:
+    """Take the session headers off that were put on a request, if any were."""
+    if _ADDED in request.__dict__:
+        _take_off_added(request)
+
+
+def take_off_header(request: Request, name: str) -> None:
+    """Take one header off a request, in any letter case."""
+    lower = name.lower().encode("ascii")
+    kept = [item for item in request.headers.raw if item[0].lower() != lower]
+    _replace_headers(request, kept)
 
 
 def _take_off_added(request: Request) -> None:

@@ -24,6 +24,7 @@ __all__ = ["CallJoiner"]
 # that the oldest go. A note takes about 200 bytes.
 _MOST_NOTES: Final = 64
 _MOST_PARENTS: Final = 10_000
+_MOST_TRACES: Final = 2_000
 # A tool or a retrieval is seen twice at most through one span in between, such as MCP's client; one
 # further above is another call of the same tool.
 _NEAR: Final = 2
@@ -61,6 +62,7 @@ class CallJoiner:
 
     def __init__(self) -> None:
         self._below: OrderedDict[SpanKey, list[_Note]] = OrderedDict()
+        self._of_trace: OrderedDict[int, list[_Call]] = OrderedDict()
 
     def join(self, batch: Iterable[Observed]) -> list[Observed]:
         """Give each call once, with all that its spans tell, and every span that is no call.
@@ -109,7 +111,28 @@ class CallJoiner:
             if _are_twins(note.call.observed, observed):
                 _add(note.call, observed)
                 return None
-        return _Call(observed)
+        return self._elsewhere(observed)
+
+    def _elsewhere(self, observed: Observed) -> _Call | None:
+        """Look for the same call anywhere in the trace.
+
+        Spans of a framework that are never the current ones, as LangChain's, are no ancestors of
+        those that the client's instrumentation writes.
+        """
+        new = _Call(observed)
+        if not observed.description.kind.is_call:
+            return new
+        known = self._of_trace.setdefault(observed.key[0], [])
+        self._of_trace.move_to_end(observed.key[0])
+        for call in known:
+            if _show_the_same(call.observed, observed):
+                _add(call, observed)
+                return None
+        known.append(new)
+        del known[:-_MOST_NOTES]
+        while len(self._of_trace) > _MOST_TRACES:
+            self._of_trace.popitem(last=False)
+        return new
 
     def _pass_up(self, observed: Observed, notes: Sequence[_Note]) -> None:
         parent = parent_key_of(observed.span)
@@ -202,6 +225,22 @@ def _are_twins(first: Observed, second: Observed) -> bool:
     if one.response_id and one.response_id == other.response_id:
         return first.start <= second.end and second.start <= first.end
     return _holds(first, second) or _holds(second, first)
+
+
+def _show_the_same(first: Observed, second: Observed) -> bool:
+    """Tell whether two spans in one trace, wherever, are of one call beyond doubt."""
+    one, other = first.description, second.description
+    if first.scope == second.scope or one.kind is not other.kind:
+        return False
+    if not _tell_the_same(one, other):
+        return False
+    if one.response_id and one.response_id == other.response_id:
+        return first.start <= second.end and second.start <= first.end
+    if not (_holds(first, second) or _holds(second, first)):
+        return False
+    if one.output is not None and other.output is not None:
+        return one.output == other.output
+    return one.usage is not None and one.usage == other.usage
 
 
 def _holds(outer: Observed, inner: Observed) -> bool:

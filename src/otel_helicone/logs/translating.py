@@ -139,7 +139,7 @@ class Translator:
         if isinstance(noted, str):
             note_request_id(key_of(span), noted)
         through_gateway = noted is not None or (
-            description.kind.is_call and _is_gateway(description.server_address, attributes)
+            description.kind.is_call and _is_gateway(description)
         )
         return Observed(span, description, start, end, through_gateway)
 
@@ -217,13 +217,11 @@ def _status(told: int | None, failure: Failure | None) -> int:
     return told if told is not None and 400 <= told < 600 else 500
 
 
-def _is_gateway(address: str | None, attributes: Any) -> bool:
+def _is_gateway(description: Description) -> bool:
+    address = description.server_address
     if address is None:
         return False
-    port = attributes.get("server.port")
-    return active_processors.is_helicone(
-        normal_host(address), port if isinstance(port, int) else None
-    )
+    return active_processors.is_helicone(normal_host(address), description.server_port)
 
 
 def _tell_http_statuses(batch: dict[SpanKey, Observed]) -> None:

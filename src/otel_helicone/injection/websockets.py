@@ -1,0 +1,105 @@
+"""Session headers on the handshake of WebSocket connections, OpenAI's Realtime API for one.
+
+Two public methods of ``websockets`` are replaced while injection is on: ``send_request`` of the
+protocol, where the client for threads and the one for asyncio both end up once for each attempt
+and each hop of a redirect, with the caller's headers in place; and ``process_redirect``, where the
+client itself takes ``Authorization`` off when a redirect leads to another origin.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import Any, Final, TypeAlias
+
+from otel_helicone.injection.plain_requests import add_headers, leaves_helicone, without_helicone
+from otel_helicone.log_once import log_failure_once
+
+__all__ = ["install", "uninstall"]
+
+_Method: TypeAlias = Callable[..., Any]
+
+# Each replaced method: the class and the name, what stands there now, and what stood there.
+_replaced: Final[dict[tuple[type, str], tuple[_Method, _Method]]] = {}
+
+
+def install(module: ModuleType) -> None:
+    """Make the clients of ``websockets`` add session headers; once, however often it is called.
+
+    Args:
+        module: ``websockets.client`` or ``websockets.asyncio.client``; in a version without the
+            class or the method in question nothing is done.
+    """
+    for class_name, name, wrap in (
+        ("ClientProtocol", "send_request", _sending),
+        ("connect", "process_redirect", _redirecting),
+    ):
+        owner = getattr(module, class_name, None)
+        method = vars(owner).get(name) if isinstance(owner, type) else None
+        if isinstance(owner, type) and callable(method) and (owner, name) not in _replaced:
+            replacement = wrap(method)
+            _replaced[owner, name] = (replacement, method)
+            setattr(owner, name, replacement)
+
+
+def uninstall() -> None:
+    """Leave the classes as they were found.
+
+    A method that somebody else has wrapped since stays, and does nothing as long as no processor
+    is in use.
+    """
+    for (owner, name), (replacement, method) in list(_replaced.items()):
+        if vars(owner).get(name) is replacement:
+            setattr(owner, name, method)
+            del _replaced[owner, name]
+
+
+class _Headers:
+    """The headers of a handshake, whose own ``items()`` refuses names that are there twice."""
+
+    __slots__ = ("_headers",)
+
+    def __init__(self, headers: Any) -> None:
+        self._headers = headers
+
+    def items(self) -> Iterable[tuple[str, str]]:
+        pairs: Iterable[tuple[str, str]] = self._headers.raw_items()
+        return pairs
+
+    def __setitem__(self, name: str, value: str) -> None:
+        self._headers[name] = value
+
+
+def _sending(send: _Method) -> _Method:
+    @functools.wraps(send)
+    def send_request(self: Any, request: Any) -> Any:
+        try:
+            add_headers(_url_of(self.uri), _Headers(request.headers))
+        except Exception:
+            log_failure_once("adding session headers to a handshake")
+        return send(self, request)
+
+    return send_request
+
+
+def _url_of(uri: Any) -> str:
+    host = f"[{uri.host}]" if ":" in uri.host else uri.host
+    return f"{'wss' if uri.secure else 'ws'}://{host}:{uri.port}"
+
+
+def _redirecting(process: _Method) -> _Method:
+    @functools.wraps(process)
+    def process_redirect(self: Any, error: Exception) -> Any:
+        to = process(self, error)
+        try:
+            given = self.additional_headers
+            if isinstance(to, str) and given is not None and leaves_helicone(self.uri, to):
+                from websockets.datastructures import Headers
+
+                self.additional_headers = without_helicone(Headers(given).raw_items())
+        except Exception:
+            log_failure_once("taking Helicone's headers off a redirect")
+        return to
+
+    return process_redirect
