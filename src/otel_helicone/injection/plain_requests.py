@@ -17,7 +17,13 @@ from otel_helicone.log_once import log_failure_once
 if TYPE_CHECKING:
     from otel_helicone.injection.http_types import Request
 
-__all__ = ["HeaderMapping", "add_headers", "goes_to_helicone", "leaves_helicone", "without_helicone"]
+__all__ = [
+    "HeaderMapping",
+    "add_headers",
+    "goes_to_helicone",
+    "leaves_helicone",
+    "without_helicone",
+]
 
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80, "wss": 443, "ws": 80}
 _PREFIX: Final = "helicone-"

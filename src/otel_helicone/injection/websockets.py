@@ -35,7 +35,8 @@ def install(module: ModuleType) -> None:
         ("ClientProtocol", "send_request", _sending),
         ("connect", "process_redirect", _redirecting),
     ):
-        owner = getattr(module, class_name, None)
+        # Not by getattr: what `websockets.client` no longer has it looks for, with a warning.
+        owner = vars(module).get(class_name)
         method = vars(owner).get(name) if isinstance(owner, type) else None
         if isinstance(owner, type) and callable(method) and (owner, name) not in _replaced:
             replacement = wrap(method)
