@@ -176,3 +176,19 @@ def test_what_is_remembered_is_bounded() -> None:
         list(translator.records([call(1, 2, below=parent) for parent in below]))
     joiner = translator._joiner
     assert len(joiner._below) <= 10_000
+
+
+def test_a_framework_whose_spans_are_never_current_saw_the_same_call() -> None:
+    """LangChain's span of a call lies below spans of its own; the client's does not."""
+    agent = span("agent", 5, 200, below=ROOT)
+    model = span("model", 8, 190, below=agent)
+    of_client = call(20, 90, below=ROOT, gen_ai__response__id="r1")
+    of_framework = call(10, 100, below=model, scope="two", gen_ai__response__id="r1")
+    assert len(logged([of_client, of_framework, model, agent])) == 1
+    assert len(logged([of_client], [of_framework], [model, agent])) == 1
+
+
+def test_elsewhere_in_the_trace_only_what_is_beyond_doubt_is_one_call() -> None:
+    one, two = span("one", 0, 200, below=ROOT), span("two", 0, 200, below=ROOT)
+    calls = [call(20, 90, below=one), call(10, 100, below=two, scope="two")]
+    assert len(logged([*calls, one, two])) == 2

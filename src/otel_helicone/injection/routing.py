@@ -72,6 +72,8 @@ class Detour:
         if gateway.host is None:
             turned = url.copy_with(scheme="https", host=host, port=None)
         else:
+            if header is None and host != _OPENAI_GATEWAY:
+                header = _TARGET  # one host serves all providers there
             turned = url.copy_with(scheme=gateway.scheme, host=gateway.host, port=gateway.port)
         request.url = turned
         request.headers["Host"] = turned.netloc.decode("ascii")

@@ -246,7 +246,7 @@ def _was_logged(observed: Observed, batch: dict[SpanKey, Observed]) -> bool:
         return True
     if not observed.description.kind.is_call:
         return False
-    if observed.description.server_address is not None:
+    if observed.description.server_address is not None and not active_processors.gateway_in_use():
         return False  # told, and not a gateway
     # Some instrumentations' spans are not current while the request is sent, so that Helicone's
     # answer is noted on a span around them.
