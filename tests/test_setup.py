@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,12 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
 import otel_helicone
-from otel_helicone import HeliconeInstrumentor, SettingError
+from otel_helicone import (
+    HeliconeInstrumentor,
+    HeliconeSpanExporter,
+    HeliconeSpanProcessor,
+    SettingError,
+)
 from otel_helicone.local.server import LocalHelicone
 from otel_helicone.set_up import Setup
 from tests.conftest import Recorder
@@ -182,6 +188,23 @@ def test_a_wrong_setting_is_an_error_and_nothing_is_made(
 def test_a_provider_that_takes_no_processors_is_an_error() -> None:
     with pytest.raises(SettingError, match="tracer_provider"):
         otel_helicone.setup(tracer_provider=trace.NoOpTracerProvider())
+
+
+def test_calls_to_providers_go_through_the_gateway_where_asked_for(
+    provider: TracerProvider, recorder: Recorder
+) -> None:
+    otel_helicone.setup(tracer_provider=provider, gateway=True, api_key=KEY)
+    with recorder.client() as client, provider.get_tracer("app").start_as_current_span("ask"):
+        client.get("https://api.openai.com/v1/models")
+    assert recorder.requests[0].url.host == "oai.helicone.ai"
+    assert recorder.helicone_headers()["helicone-auth"] == f"Bearer {KEY}"
+
+
+def test_it_has_every_argument_of_processor_and_exporter() -> None:
+    arguments = set(inspect.signature(otel_helicone.setup).parameters)
+    of_parts = set(inspect.signature(HeliconeSpanProcessor).parameters)
+    of_parts |= set(inspect.signature(HeliconeSpanExporter).parameters)
+    assert arguments == of_parts | {"tracer_provider", "export"}
 
 
 def test_what_it_returns_shows_no_key(provider: TracerProvider) -> None:

@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_serve(commands)
     _add_sessions(commands)
+    _add_doctor(commands)
     return parser
 
 
@@ -140,6 +141,35 @@ def _add_sessions(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     parser.add_argument("--json", action="store_true", help="print the records as JSON")
     parser.set_defaults(command=_sessions)
+
+
+def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "doctor",
+        help="say what is in effect, and what is wrong",
+        description="Say which settings, HTTP clients and instrumentations are in effect in this"
+        " environment, and what is wrong. Exits with 0 where nothing is, with 1 where something"
+        " is.",
+    )
+    parser.add_argument(
+        "url",
+        metavar="URL",
+        nargs="?",
+        help="also say whether a call to this URL gets session headers, and why",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="also ask Helicone's log API whether it knows the key; nothing is stored",
+    )
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.set_defaults(command=_doctor)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from otel_helicone.doctor.command import doctor
+
+    return doctor(arguments.url, check=arguments.check, as_json=arguments.json)
 
 
 def _serve(arguments: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
@@ -11,13 +12,13 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from otel_helicone.exporter_settings import make_exporter_settings
+from otel_helicone.exporter_settings import ExporterSettings, make_exporter_settings
 from otel_helicone.global_provider import current_provider
 from otel_helicone.log_once import log_failure_once
 from otel_helicone.processor import HeliconeSpanProcessor
 from otel_helicone.removable import RemovableProcessor
 from otel_helicone.session_context.segments import SegmentRule
-from otel_helicone.settings import SessionIdFormat, make_settings
+from otel_helicone.settings import SessionIdFormat, Settings, make_settings
 from otel_helicone.settings_reading import SettingError
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ def setup(
     property_attributes: Mapping[str, str] | Iterable[str] | None = None,
     segment: SegmentRule | None = None,
     stamp: bool | None = None,
+    gateway: bool | str | None = None,
+    gateway_fallback: bool | None = None,
     api_key: str | None = None,
     endpoint: str | None = None,
     include: Include | None = None,
@@ -129,9 +132,11 @@ def setup(
         property_attributes: see there.
         segment: see there.
         stamp: see there.
-        api_key: this and the next ones as for :class:`otel_helicone.HeliconeSpanExporter`; used
+        gateway: see there.
+        gateway_fallback: see there.
+        api_key: the Helicone key, for ``gateway`` and for ``export``.
+        endpoint: this and the next ones as for :class:`otel_helicone.HeliconeSpanExporter`; used
             with ``export=True`` alone.
-        endpoint: see there.
         include: see there.
         capture_content: see there.
         redact: see there.
@@ -159,6 +164,9 @@ def setup(
         "property_attributes": _kept(property_attributes),
         "segment": segment,
         "stamp": stamp,
+        "gateway": gateway,
+        "gateway_fallback": gateway_fallback,
+        "api_key": api_key,
     }
     of_exporter: dict[str, Any] = {
         "api_key": api_key,
@@ -175,11 +183,9 @@ def setup(
         raise SettingError("export", export, "give true or false")
     # Everything is checked before anything is made, a provider for one.
     settings = make_settings(**of_processor)
-    in_effect: dict[str, object] = {name: getattr(settings, name) for name in of_processor}
-    in_effect["export"] = export
+    in_effect: dict[str, object] = {"export": export, **_values(settings)}
     if export:
-        exporting = make_exporter_settings(**of_exporter)
-        in_effect |= {name: getattr(exporting, name) for name in of_exporter}
+        in_effect |= _values(make_exporter_settings(**of_exporter))
         in_effect["meter_provider"] = meter_provider
     with _lock:
         provider = _provider(tracer_provider)
@@ -206,6 +212,10 @@ def _kept(given: Any) -> Any:
     return list(given) if reads_once else given
 
 
+def _values(settings: Settings | ExporterSettings) -> dict[str, object]:
+    return {field.name: getattr(settings, field.name) for field in fields(settings) if field.init}
+
+
 def _provider(given: trace.TracerProvider | None) -> TracerProvider:
     provider = given if given is not None else current_provider()
     if provider is None:
@@ -220,8 +230,7 @@ def _provider(given: trace.TracerProvider | None) -> TracerProvider:
 
 
 def _check_same(before: Mapping[str, object], now: Mapping[str, object]) -> None:
-    # "export" first: the exporter's own settings are there with it alone.
-    for name in ("export", *now):
+    for name in now:  # "export" first: the exporter's own settings are there with it alone
         if before.get(name) != now[name]:
             remedy = "setup() was called before, with another value; shut that down first"
             value = "…" if name == _SECRET else now[name]
