@@ -76,7 +76,9 @@ def _sending(send: _Method) -> _Method:
     @functools.wraps(send)
     def send_request(self: Any, request: Any) -> Any:
         try:
-            add_headers(_url_of(self.uri), _Headers(request.headers))
+            # Before websockets 15 it was named otherwise.
+            uri = self.uri if hasattr(self, "uri") else self.wsuri
+            add_headers(_url_of(uri), _Headers(request.headers))
         except Exception:
             log_failure_once("adding session headers to a handshake")
         return send(self, request)
@@ -94,13 +96,20 @@ def _redirecting(process: _Method) -> _Method:
     def process_redirect(self: Any, error: Exception) -> Any:
         to = process(self, error)
         try:
-            given = self.additional_headers
-            if isinstance(to, str) and given is not None and leaves_helicone(self.uri, to):
-                from websockets.datastructures import Headers
-
-                self.additional_headers = without_helicone(Headers(given).raw_items())
+            if isinstance(to, str) and leaves_helicone(self.uri, to):
+                if hasattr(self, "additional_headers"):
+                    self.additional_headers = _kept(self.additional_headers)
+                else:  # websockets 14
+                    given, *others = self.handshake_args
+                    self.handshake_args = (_kept(given), *others)
         except Exception:
             log_failure_once("taking Helicone's headers off a redirect")
         return to
 
     return process_redirect
+
+
+def _kept(headers: Any) -> Any:
+    from websockets.datastructures import Headers
+
+    return headers and without_helicone(Headers(headers).raw_items())
