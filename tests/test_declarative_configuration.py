@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
@@ -20,6 +21,7 @@ from otel_helicone.local.server import LocalHelicone
 # The SDK has the file's reader in a package of its own, for its newest versions.
 configuration = pytest.importorskip("opentelemetry.configuration")
 
+ROOT = Path(__file__).parents[1]
 KEY = "sk-helicone-aaaaaaa-bbbbbbb-ccccccc-ddddddd"
 
 Configure = Callable[[str], TracerProvider]
@@ -110,6 +112,18 @@ def test_the_exporter_takes_every_setting_from_the_file(
     assert row.session_path == "/parent"
     assert row.properties["env"] == "test"
     assert "Hello" not in str(row.request_body)
+
+
+def test_the_file_of_the_documents_is_right(
+    configure: Configure, helicone: LocalHelicone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / "docs" / "zero-code.md").read_text("utf-8")
+    (file,) = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    monkeypatch.setenv("HELICONE_API_KEY", KEY)
+    monkeypatch.setenv("HELICONE_ENDPOINT", helicone.url)
+    row = log_a_call(configure(file.replace('file_format: "1.0"\n', "")), helicone)
+    assert (row.session_path, row.properties) == ("/parent", {"env": "production"})
+    assert HeliconeInstrumentor().is_instrumented_by_opentelemetry
 
 
 def test_the_instrumentor_takes_the_processors_settings_from_the_file(
