@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -126,6 +127,14 @@ def _nothing(owner: Owner) -> dict[str, Any]:
     return {one.argument: None for one in SETTINGS if owner in one.owners}
 
 
+def test_the_list_has_every_variable_that_is_read() -> None:
+    names: set[str] = set()
+    for module in ("settings", "exporter_settings", "scores"):
+        text = (ROOT / "src" / "otel_helicone" / f"{module}.py").read_text("utf-8")
+        names.update(re.findall(r'"(HELICONE_[A-Z_]+)"', text))
+    assert names == {one.variable for one in SETTINGS}
+
+
 def test_the_table_of_the_documents_is_that_list() -> None:
     assert settings_table() in (ROOT / "docs" / "settings.md").read_text("utf-8")
 
@@ -183,6 +192,13 @@ def test_every_wrong_value_is_named_with_what_would_be_right(doctor: Doctor) -> 
     assert said.line("httpx2").split()[2] == "yes"
 
 
+def test_a_gateway_without_a_key_is_wrong(doctor: Doctor) -> None:
+    said = doctor("https://api.openai.com/v1", HELICONE_GATEWAY="true")
+    assert said.code == 1
+    assert "HELICONE_GATEWAY='true' can't be used: without a key" in said.text
+    assert doctor(HELICONE_GATEWAY="http://127.0.0.1:8787").code == 0
+
+
 def test_functions_are_looked_for_in_the_folder_that_it_is_started_in(
     doctor: Doctor, tmp_path: Path
 ) -> None:
@@ -202,7 +218,7 @@ def test_a_variable_that_nothing_reads_is_noted(doctor: Doctor) -> None:
 
 def test_installed_clients_are_listed_with_whether_they_get_headers(doctor: Doctor) -> None:
     clients = {one["name"]: one for one in doctor("--json").json["installed"]["clients"]}
-    for name in ("httpx2", "httpx", "openai", "anthropic"):
+    for name in ("httpx2", "httpx", "openai", "anthropic", "websockets"):
         assert clients[name]["gets_headers"], name
         assert clients[name]["version"]
     assert clients["openai"]["remark"].startswith("sends through httpx")

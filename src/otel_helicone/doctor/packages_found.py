@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions, entry_points
 from typing import Final
 
-from otel_helicone.doctor.requests_tried import adds_headers
+from otel_helicone.doctor.requests_tried import adds_headers, is_instrumented
 from otel_helicone.injection.activation import HTTP_STACKS
 
 __all__ = ["ClientFound", "Installed", "look_around"]
@@ -17,6 +17,8 @@ _TRIED: Final = ("httpx2", "httpx")
 # SDKs of providers, which send through one of the stacks above.
 _SDKS: Final = ("openai", "anthropic")
 _OTHER_STACKS: Final = ("requests", "aiohttp", "urllib3", "botocore")
+# Known by what a processor does to their classes.
+_WEBSOCKETS: Final = "websockets.asyncio.client"
 _REMEDY: Final = "put session_headers() on its requests, or log its calls with HeliconeSpanExporter"
 _OPENTELEMETRY: Final = re.compile(
     r"opentelemetry-(api|sdk|instrumentation|distro|configuration|exporter-.+|instrumentation-.+)"
@@ -90,6 +92,10 @@ def _clients(found: Mapping[str, Distribution]) -> Iterator[ClientFound]:
             needs = [re.split(r"[^\w-]", text)[0].lower() for text in found[name].requires or ()]
             stack = "httpx2" if "httpx2" in needs else "httpx"
             yield _client(found[name], name, covered.get(stack, False), f"sends through {stack}")
+    if "websockets" in found:
+        gets_headers = is_instrumented(_WEBSOCKETS)
+        remark = "for handshakes" if gets_headers else f"this version is not known: {_REMEDY}"
+        yield _client(found["websockets"], "websockets", gets_headers, remark)
     for name in _OTHER_STACKS:
         if name in found:
             gets_headers = name in HTTP_STACKS

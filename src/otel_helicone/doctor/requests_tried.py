@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 from urllib.parse import urlsplit
 
 from opentelemetry.sdk.trace import TracerProvider
@@ -23,7 +23,7 @@ from otel_helicone.setting_descriptions import SETTINGS
 from otel_helicone.settings import Settings, make_settings
 from otel_helicone.settings_reading import SettingError
 
-__all__ = ["UrlTried", "adds_headers", "is_url", "try_url"]
+__all__ = ["UrlTried", "adds_headers", "is_instrumented", "is_url", "try_url"]
 
 _HELICONE: Final = "https://oai.helicone.ai/v1/models"
 _PORTS: Final = {"https": 443, "http": 80}
@@ -64,6 +64,33 @@ def adds_headers(stack: str) -> bool:
             return _sent_to(_HELICONE, importlib.import_module(stack)) is not None
     except Exception:
         return False  # broken, or of a version that is not known
+
+
+def is_instrumented(module: str) -> bool:
+    """Tell whether a span processor in use changes the classes of a module.
+
+    For clients that can't be tried without a server.
+
+    Args:
+        module: the name of a module that is installed.
+    """
+    try:
+        with _default_settings():
+            classes = [
+                one for one in vars(importlib.import_module(module)).values() if _is_class(one)
+            ]
+            before = [dict(vars(one)) for one in classes]
+            processor = HeliconeSpanProcessor()
+            try:
+                return before != [dict(vars(one)) for one in classes]
+            finally:
+                processor.shutdown()
+    except Exception:
+        return False
+
+
+def _is_class(found: object) -> TypeGuard[type]:
+    return isinstance(found, type)
 
 
 def try_url(url: str) -> UrlTried:
