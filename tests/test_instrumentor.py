@@ -171,6 +171,19 @@ def test_spans_are_stamped_once(
     assert caplog.records == []
 
 
+def test_the_settings_of_the_first_call_hold(
+    provider: TracerProvider,
+    instrumentor: HeliconeInstrumentor,
+    recorder: Recorder,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The configuration file may call it before ``opentelemetry-instrument`` does."""
+    instrumentor.instrument(tracer_provider=provider, properties={"from": "file"})
+    instrumentor.instrument(skip_dep_check=True)
+    assert caplog.records == []
+    assert send(provider, recorder)["helicone-property-from"] == "file"
+
+
 def test_uninstrumenting_takes_injection_off(
     provider: TracerProvider,
     instrumentor: HeliconeInstrumentor,

@@ -45,14 +45,22 @@ class HeliconeInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # for the s
         """Give the packages that have to be there for this: none."""
         return ()
 
-    def _instrument(self, **kwargs: Any) -> None:
-        """Add the processor.
+    def instrument(self, **kwargs: Any) -> None:
+        """Add the processor; see the class.
 
         Args:
             kwargs: ``tracer_provider``, to use another one than the global one, and the arguments
                 of :class:`otel_helicone.HeliconeSpanProcessor`, as the declarative configuration
                 file may give them.
         """
+        # opentelemetry-instrument calls every instrumentor, with one of these arguments, after the
+        # configuration file called those that it names. That is no mistake to warn of.
+        automatic = kwargs.keys() & {"skip_dep_check", "raise_exception_on_conflict"}
+        if automatic and self.is_instrumented_by_opentelemetry:
+            return
+        super().instrument(**kwargs)
+
+    def _instrument(self, **kwargs: Any) -> None:
         try:
             provider = kwargs.pop("tracer_provider", None)
             if not _are_good(kwargs):

@@ -24,7 +24,12 @@ from tests.integration.conftest import missing
 
 ROOT = Path(__file__).parents[2]
 KEY = "sk-helicone-aaaaaaa-bbbbbbb-ccccccc-ddddddd"
-PACKAGES = ("openai", "opentelemetry-distro", "opentelemetry-instrumentation-genai-openai")
+PACKAGES = (
+    "openai",
+    "opentelemetry-configuration",
+    "opentelemetry-distro",
+    "opentelemetry-instrumentation-genai-openai",
+)
 BIN = "Scripts" if os.name == "nt" else "bin"
 
 APPLICATION = """
@@ -213,6 +218,37 @@ def test_without_a_distribution_the_provider_may_be_named_by_a_variable(
         HELICONE_GATEWAY_HOSTS=helicone.host,
     )
     assert_one_session(helicone)
+
+
+CONFIGURATION = """
+file_format: "1.0"
+tracer_provider:
+  processors:
+    - batch:
+        exporter:
+          helicone:
+            api_key: ${KEY}
+            endpoint: ${ENDPOINT}
+instrumentation/development:
+  python:
+    helicone:
+      session_id_format: uuid
+"""
+
+
+def test_a_configuration_file_sets_everything_up(
+    run: Run, helicone: LocalHelicone, provider: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "otel.yaml"
+    file.write_text(CONFIGURATION, "utf-8")
+    ended = run(
+        OPENAI_BASE_URL=provider, OTEL_CONFIG_FILE=str(file), KEY=KEY, ENDPOINT=helicone.url
+    )
+    helicone.settle()
+    rows = list(helicone.store.requests())
+    assert sorted(str(row.session_path) for row in rows) == sorted(TREE)
+    assert {str(row.session_id).count("-") for row in rows} == {4}
+    assert "helicone" not in ended.stderr
 
 
 def test_it_can_be_turned_off(run: Run, helicone: LocalHelicone) -> None:
