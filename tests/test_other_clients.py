@@ -45,6 +45,13 @@ class Place:
         return self.helicone(index).get("helicone-session-path")
 
 
+class Server(ThreadingHTTPServer):
+    """A server that says nothing of clients that leave."""
+
+    def handle_error(self, *_: Any) -> None:
+        pass
+
+
 @pytest.fixture
 def make_place() -> Iterator[Callable[[], Place]]:
     servers: list[ThreadingHTTPServer] = []
@@ -71,7 +78,7 @@ def make_place() -> Iterator[Callable[[], Place]]:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server = Server(("127.0.0.1", 0), Handler)
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         servers.append(server)
