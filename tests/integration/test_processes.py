@@ -363,7 +363,6 @@ def test_a_fork_inside_of_a_span_stays_in_its_session(helicone: Helicone) -> Non
 
 # In a forked process the lock of a module that another thread was importing is held for good. The
 # exporter's thread imports what anyio loads at the first connection.
-@pytest.mark.xfail(reason="the exporter's thread may be importing at the moment of a fork")
 def test_a_fork_during_the_first_export(helicone: Helicone) -> None:
     environment = {"HELICONE_TIMEOUT": "3"}
     helicone.run(FORK_DURING_AN_IMPORT, **environment)

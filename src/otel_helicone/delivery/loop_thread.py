@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
+from otel_helicone.delivery.first_imports import import_all
+
 __all__ = ["LoopThread"]
 
 # What a forked process inherited is never freed there: destructors would act on it.
@@ -62,6 +64,7 @@ class LoopThread:
             self._started.set()
             asyncio.set_event_loop(self.loop)
             try:
+                self.loop.run_until_complete(import_all())
                 self.loop.run_forever()
             finally:
                 asyncio.set_event_loop(None)
