@@ -28,10 +28,13 @@ def service(helicone: LocalHelicone) -> Iterator[str]:
     """Run the service as a user would, in a server of its own; give its URL."""
     listener = socket.create_server(("127.0.0.1", 0))
     app = make_app(helicone.base_url, api_key="none")
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    # No WebSockets: old versions of uvicorn import what new ones of websockets warn about.
+    config = uvicorn.Config(app, log_config=None, access_log=False, ws="none")
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     while not server.started:
+        assert thread.is_alive()
         time.sleep(0.005)
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     server.should_exit = True
