@@ -49,6 +49,30 @@ def require(module: str) -> Any:
         missing(module)
 
 
+@pytest.fixture(autouse=True)
+def _openai_as_it_was() -> Iterator[None]:
+    """Take back what an instrumentation leaves on openai's classes when it is removed.
+
+    OpenLLMetry leaves its wrappers there; they would see the calls of every later test.
+    """
+    from openai.resources import chat, embeddings, responses
+
+    patched: list[type] = [
+        chat.Completions,
+        chat.AsyncCompletions,
+        embeddings.Embeddings,
+        embeddings.AsyncEmbeddings,
+        responses.Responses,
+        responses.AsyncResponses,
+    ]
+    before = [(owner, dict(vars(owner))) for owner in patched]
+    yield
+    for owner, methods in before:
+        for name, method in methods.items():
+            if callable(method) and vars(owner).get(name) is not method:
+                setattr(owner, name, method)
+
+
 @dataclass(frozen=True)
 class LLMServer:
     """An OpenAI-compatible server that keeps a journal of the requests it got."""
