@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
@@ -26,7 +27,7 @@ from otel_helicone.logs.request_id import note_request_id, request_id_of
 from otel_helicone.logs.routes import CUSTOM_PATH, path_for
 from otel_helicone.session_context.current import SessionContext
 
-__all__ = ["Include", "Records", "Redact", "Translator"]
+__all__ = ["Include", "Records", "Redact", "Skipped", "Translator"]
 
 Include: TypeAlias = Literal["calls", "all"] | Callable[[ReadableSpan], bool]
 """Which spans are logged; see :class:`otel_helicone.HeliconeSpanExporter`."""
@@ -48,17 +49,28 @@ class _Settings:
     properties: dict[str, str]
 
 
+Skipped: TypeAlias = Literal["filtered", "gateway", "joined", "unreadable"]
+"""Why a span is not logged: it is none of those that are asked for; Helicone's gateway has logged
+the call; another span of the same call stands for it; it can't be read."""
+
+
 class Records(Iterator[LogRecord]):
-    """Log records that are made when they are asked for, and how many are left."""
+    """Log records that are made when they are asked for, and how many are left.
+
+    Attributes:
+        skipped: how many spans are not logged, by the reason.
+    """
 
     def __init__(
         self,
         logged: Sequence[tuple[Observed, SessionContext]],
         make: Callable[[Observed, SessionContext], LogRecord],
+        skipped: Mapping[Skipped, int],
     ) -> None:
         """Take what is to be logged, and what makes a record of it."""
         self._left = list(reversed(logged))
         self._make = make
+        self.skipped = skipped
 
     def __next__(self) -> LogRecord:
         while self._left:
@@ -82,45 +94,78 @@ class Translator:
         capture_content: bool = True,
         redact: Redact | None = None,
         properties: Mapping[str, str] | None = None,
+        placer: Placer | None = None,
     ) -> None:
-        """Describe what is to be logged; see :class:`otel_helicone.HeliconeSpanExporter`."""
+        """Describe what is to be logged; see :class:`otel_helicone.HeliconeSpanExporter`.
+
+        Args:
+            placer: gives spans their session context; by default it goes by what each export holds.
+        """
         self._settings = _Settings(include, capture_content, redact, dict(properties or {}))
         self._joiner = CallJoiner()
-        self._placer = Placer()
+        self._placer = Placer() if placer is None else placer
         self._lock = ForkedLock()
 
-    def records(self, spans: Sequence[ReadableSpan]) -> Records:
+    def records(self, spans: Sequence[ReadableSpan], known: Iterable[ReadableSpan] = ()) -> Records:
         """Make the log records of one export.
 
         A span that can't be translated is left out, logged once for each cause.
 
         Args:
             spans: the finished spans.
+            known: finished spans around them, such as their ancestors, that are looked at only.
 
         Returns:
             The records, in the order in which the calls began, each made when it is asked for.
         """
-        return Records(self._logged(spans), self._record)
+        skipped: Counter[Skipped] = Counter()
+        logged = self._logged(spans, known, skipped)
+        return Records(logged, self._record, skipped)
 
-    def _logged(self, spans: Sequence[ReadableSpan]) -> list[tuple[Observed, SessionContext]]:
+    def remember(self, spans: Iterable[ReadableSpan]) -> None:
+        """Have spans that were logged before, by another process, taken for that.
+
+        Args:
+            spans: the finished spans; their content may be missing.
+        """
+        batch = self._observe(spans, Counter())
+        with self._lock:
+            self._joiner.join(batch.values())
+
+    def _observe(
+        self, spans: Iterable[ReadableSpan], skipped: Counter[Skipped]
+    ) -> dict[SpanKey, Observed]:
         batch: dict[SpanKey, Observed] = {}
         for span in spans:
             try:
                 batch[key_of(span)] = self._observed(span)
             except Exception:
+                skipped["unreadable"] += 1
                 log_failure_once("reading a span")
+        return batch
+
+    def _logged(
+        self,
+        spans: Sequence[ReadableSpan],
+        known: Iterable[ReadableSpan],
+        skipped: Counter[Skipped],
+    ) -> list[tuple[Observed, SessionContext]]:
+        own = self._observe(spans, skipped)
+        batch = {**self._observe(known, Counter()), **own}
         try:
             with self._lock:
                 _tell_http_statuses(batch)
-                joined = [
-                    observed
-                    for observed in self._joiner.join(batch.values())
-                    if self._includes(observed) and not _was_logged(observed, batch)
-                ]
+                calls = self._joiner.join([batch[key] for key in own])
+                skipped["joined"] += len(own) - len(calls)
+                included = [observed for observed in calls if self._includes(observed)]
+                skipped["filtered"] += len(calls) - len(included)
+                joined = [observed for observed in included if not _was_logged(observed, batch)]
+                skipped["gateway"] += len(included) - len(joined)
                 # Helicone keeps milliseconds; logs of the same one are shown as they came.
                 joined.sort(key=lambda observed: observed.start)
                 return [(observed, self._placer.place(observed, batch)) for observed in joined]
         except Exception:
+            skipped["unreadable"] += len(own)
             log_failure_once("joining the spans of a call")
             return []
 
