@@ -18,7 +18,7 @@ from otel_helicone.delivery.post import Post
 if TYPE_CHECKING:
     import httpx2
 
-__all__ = ["Connection", "proxy_for"]
+__all__ = ["Connection", "proxy_for", "user_agent"]
 
 # Helicone's servers close idle connections after 5 s.
 _KEEPALIVE_EXPIRY: Final = 4.0
@@ -43,6 +43,14 @@ def proxy_for(endpoint: str) -> str | None:
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
+def user_agent() -> str:
+    """Give what this library calls itself to servers."""
+    try:
+        return f"otel-helicone/{version('otel-helicone')}"
+    except PackageNotFoundError:
+        return "otel-helicone/unknown"
+
+
 class Connection:
     """A pool of keep-alive connections to one endpoint."""
 
@@ -58,7 +66,7 @@ class Connection:
             ("Authorization", f"Bearer {api_key}"),
             ("Content-Type", "application/json"),
             ("Accept", "*/*"),
-            ("User-Agent", f"otel-helicone/{_version()}"),
+            ("User-Agent", user_agent()),
         ]
         self._transport = httpx2.AsyncHTTPTransport(
             proxy=proxy_for(endpoint),
@@ -105,10 +113,3 @@ class Connection:
     async def close(self) -> None:
         """Close all connections."""
         await self._transport.aclose()
-
-
-def _version() -> str:
-    try:
-        return version("otel-helicone")
-    except PackageNotFoundError:
-        return "unknown"

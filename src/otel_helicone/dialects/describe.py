@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -116,13 +116,13 @@ _STATUS_IN_TEXT: Final = re.compile(
 _STATUS_NAMES: Final = ("http.response.status_code", "http.status_code")
 
 
-def speaks_any(attributes: Mapping[str, Any]) -> bool:
+def speaks_any(names: Iterable[str]) -> bool:
     """Tell, quickly, whether any dialect may have something to say about a span.
 
     Args:
-        attributes: the span's attributes.
+        names: the names of its attributes, or of its events.
     """
-    return any(name.partition(".")[0] in _ROOTS for name in attributes)
+    return any(name.partition(".")[0] in _ROOTS for name in names)
 
 
 def describe(span: ReadableSpan) -> Description:

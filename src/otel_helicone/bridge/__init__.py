@@ -1,0 +1,1 @@
+"""The bridge: takes OTLP from an OpenTelemetry Collector, and logs to Helicone."""

@@ -1,0 +1,296 @@
+"""From stored spans to logs: each when its place in the session's tree is known.
+
+Children end before their parents, and arrive in other requests. So a span waits until its
+ancestors are known up to the root of the trace, or up to one on which the span processor has
+written its path; or until nothing has come of its trace for a while, and then it goes with what is
+known.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterable
+from typing import Final
+
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as OTLPSpan
+from opentelemetry.sdk.trace import ReadableSpan
+
+from otel_helicone.bridge.spans import Origin, Traits, origin_of, readable, skeleton
+from otel_helicone.bridge.spool import Look, Row, Spool
+from otel_helicone.delivery.post import Post
+from otel_helicone.log_once import log_failure_once
+from otel_helicone.logs.observed import key_of
+from otel_helicone.logs.placing import Placer, SessionNames
+from otel_helicone.logs.request_id import request_id_of
+from otel_helicone.logs.translating import Include, Redact, Skipped, Translator
+
+__all__ = ["Assembler"]
+
+# How much is done in one transaction.
+_MOST_TRACES: Final = 64
+_MOST_SPANS: Final = 500
+_MOST_BYTES: Final = 16 * 1024 * 1024
+# A path shows a few dozen segments of a deep one.
+_DEEPEST: Final = 1000
+# A trace in which something comes all the time, from a process that never ends its first span, is
+# never quiet. Its spans wait this many times as long, at most.
+_LONGEST_WAITS: Final = 10
+# Of the requests below failed calls, and of the calls that were logged before a restart.
+_MOST_AROUND: Final = 1000
+# To look at a trace again costs about a millisecond for so many spans as wait in it.
+_SPANS_A_MILLISECOND: Final = 100
+_MOST_REMEMBERED: Final = 10_000
+_MOST_ORIGINS: Final = 2000
+
+
+class StoredNames(SessionNames):
+    """The names of sessions, kept in the spool too, so that a restart changes none."""
+
+    def __init__(self, spool: Spool) -> None:
+        """Begin with those that the spool holds."""
+        super().__init__()
+        self._spool = spool
+        self._new: dict[str, str | None] = {}
+
+    def __contains__(self, session_id: str) -> bool:
+        if super().__contains__(session_id):
+            return True
+        stored = self._spool.session_name(session_id)
+        if stored is None:
+            return False
+        super().__setitem__(session_id, stored[0])
+        return True
+
+    def __setitem__(self, session_id: str, name: str | None) -> None:
+        super().__setitem__(session_id, name)
+        self._new[session_id] = name
+
+    def take_new(self) -> dict[str, str | None]:
+        """Give the names that are not in the spool yet; they count as stored then."""
+        new, self._new = self._new, {}
+        return new
+
+
+class Assembler:
+    """Looks at traces that are due, and makes the logs of their spans. Used by one thread."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        *,
+        wait: float,
+        max_body_bytes: int,
+        include: Include = "calls",
+        capture_content: bool = True,
+        redact: Redact | None = None,
+        properties: dict[str, str] | None = None,
+    ) -> None:
+        """Describe how logs are made.
+
+        Args:
+            spool: where the spans are, and where the posts go.
+            wait: how long after its last span a trace is taken for complete, in seconds.
+            max_body_bytes: how long one post may be.
+            include: see :class:`otel_helicone.HeliconeSpanExporter`, for the others too.
+            capture_content: whether bodies are sent.
+            redact: sees each body before.
+            properties: custom properties of every log.
+        """
+        self._spool = spool
+        self._wait = wait
+        self._max_body_bytes = max_body_bytes
+        self._names = StoredNames(spool)
+        self._translator = Translator(
+            include=include,
+            capture_content=capture_content,
+            redact=redact,
+            properties=properties,
+            placer=Placer(names=self._names, whole_traces=True),
+        )
+        self._remembered: OrderedDict[bytes, None] = OrderedDict()
+        self._origins: dict[bytes, Origin] = {}
+        self.skipped: Counter[Skipped] = Counter()
+        """How many spans were not logged, by the reason."""
+
+    def step(self, now: float, *, release_all: bool = False) -> int | None:
+        """Look at traces that are due, and store what that comes to.
+
+        Args:
+            now: the time, in seconds since 1970.
+            release_all: whether every trace counts as complete.
+
+        Returns:
+            How many posts were made; None where no trace was due.
+
+        Raises:
+            SpoolFull: where the disk is full; nothing was changed then.
+            SpoolError: where the spool can't be written.
+        """
+        due = self._spool.due_traces(float("inf") if release_all else now, _MOST_TRACES)
+        if not due:
+            return None
+        skipped: Counter[Skipped] = Counter()
+        looks: list[Look] = []
+        settled = 0
+        for trace_id, last, has_logs in due:
+            looks.append(self._look(trace_id, last, bool(has_logs), now, release_all, skipped))
+            settled += len(looks[-1].settled)
+            if settled >= 2 * _MOST_SPANS or sum(map(_size_of, looks)) > _MOST_BYTES:
+                break
+        names = self._names.take_new()
+        self._spool.settle(looks, [(key, name, now) for key, name in names.items()])
+        self.skipped += skipped
+        return sum(len(look.posts) for look in looks)
+
+    def _look(
+        self,
+        trace_id: bytes,
+        last: float,
+        has_logs: bool,
+        now: float,
+        release_all: bool,
+        skipped: Counter[Skipped],
+    ) -> Look:
+        look = Look(trace_id, last)
+        trace = _Trace(self._spool, trace_id)
+        is_complete = release_all or now >= last + self._wait
+        overdue = now - self._wait * _LONGEST_WAITS
+        after = blocked = 0
+        while rows := self._spool.waiting(trace_id, after, _MOST_SPANS, _MOST_BYTES):
+            after = rows[-1].id
+            trace.note(rows)
+            ready = [
+                row for row in rows if is_complete or row.received < overdue or trace.is_placed(row)
+            ]
+            blocked += len(rows) - len(ready)
+            if ready:
+                self._translate(ready, trace, has_logs, look, skipped)
+                if len(look.settled) >= _MOST_SPANS or _size_of(look) > _MOST_BYTES:
+                    look.due = now  # the rest in a transaction of its own
+                    return look
+        if blocked:
+            look.due = last + self._wait
+            look.not_before = now + blocked / _SPANS_A_MILLISECOND / 1000
+        return look
+
+    def _translate(
+        self,
+        ready: list[Row],
+        trace: _Trace,
+        has_logs: bool,
+        look: Look,
+        skipped: Counter[Skipped],
+    ) -> None:
+        if has_logs and trace.trace_id not in self._remembered:
+            # Logged before a restart: whatever else tells of the same calls is not logged again.
+            self._translator.remember(
+                self._readable(self._spool.logged(trace.trace_id, _MOST_AROUND))
+            )
+        self._remembered[trace.trace_id] = None
+        self._remembered.move_to_end(trace.trace_id)
+        if len(self._remembered) > _MOST_REMEMBERED:
+            self._remembered.popitem(last=False)
+        spans = self._readable(ready)
+        around = trace.ancestors_of(ready)
+        if any(not span.status.is_ok for span in spans):
+            # Which HTTP status a failed call had, the span of its request may know alone.
+            around += self._spool.requests(trace.trace_id, _MOST_AROUND)
+        records = self._translator.records(spans, self._readable(around))
+        skipped.update(records.skipped)
+        arrived = {
+            request_id_of(key_of(span)): row.received
+            for span, row in zip(spans, ready, strict=True)
+        }
+        for record in records:
+            try:
+                body = record.to_bytes(self._max_body_bytes)
+            except Exception:
+                skipped["unreadable"] += 1
+                log_failure_once("writing a log")
+                continue
+            received = arrived.get(record.request_id, look.last)
+            look.posts.append((received, Post(record.path, body, record.request_id)))
+        look.settled += [
+            (row.id, skeleton(OTLPSpan.FromString(row.content), structural=False)) for row in ready
+        ]
+
+    def _readable(self, rows: Iterable[Row]) -> list[ReadableSpan]:
+        spans = []
+        for row in rows:
+            origin = self._origins.get(row.origin)
+            if origin is None:
+                if len(self._origins) >= _MOST_ORIGINS:
+                    self._origins.clear()
+                origin = self._origins[row.origin] = origin_of(row.origin)
+            spans.append(readable(row.content, row.traits, origin))
+        return spans
+
+    def forget(self, before: float) -> int:
+        """Forget some traces in which nothing waits; see :meth:`.Spool.forget`."""
+        return self._spool.forget(before, _MOST_SPANS)
+
+    def seconds_until_due(self, now: float) -> float | None:
+        """Give how long nothing is to do, 0 for none; None where nothing waits at all."""
+        due = self._spool.next_due()
+        return None if due is None else max(due - now, 0.0)
+
+
+def _size_of(look: Look) -> int:
+    return sum(len(post.body) for _, post in look.posts)
+
+
+class _Trace:
+    """What is known of one trace, read from the spool as it is asked for."""
+
+    def __init__(self, spool: Spool, trace_id: bytes) -> None:
+        self.trace_id = trace_id
+        self._spool = spool
+        self._rows: dict[bytes, Row | None] = {}
+        self._placed: dict[bytes, bool] = {}
+
+    def note(self, rows: Iterable[Row]) -> None:
+        """Take spans that were read anyway."""
+        if len(self._rows) > 20 * _MOST_SPANS:
+            self._rows.clear()
+        self._rows.update((row.span_id, row) for row in rows)
+
+    def _parent_of(self, row: Row) -> Row | None:
+        if row.parent_id is None:
+            return None
+        if row.parent_id not in self._rows:
+            self._rows[row.parent_id] = self._spool.span(self.trace_id, row.parent_id)
+        return self._rows[row.parent_id]
+
+    def is_placed(self, row: Row) -> bool:
+        """Tell whether the ancestors of a span are known as far as they matter."""
+        above: list[bytes] = []
+        link: Row | None = row
+        placed = False
+        while link is not None:
+            known = self._placed.get(link.span_id)
+            if known is not None:
+                placed = known
+                break
+            # Taken for unknown while it is looked for, so that a cycle ends.
+            self._placed[link.span_id] = False
+            above.append(link.span_id)
+            if link.traits & (Traits.ROOT | Traits.STAMPED):
+                placed = True
+                break
+            link = self._parent_of(link) if len(above) < 10 * _DEEPEST else None
+        self._placed.update(dict.fromkeys(above, placed))
+        return placed
+
+    def ancestors_of(self, rows: Iterable[Row]) -> list[Row]:
+        """Give the known ancestors of spans, without these spans themselves."""
+        seen = {row.span_id for row in rows}
+        found = []
+        for row in rows:
+            link = self._parent_of(row)
+            left = _DEEPEST
+            while link is not None and link.span_id not in seen and left:
+                seen.add(link.span_id)
+                found.append(link)
+                link = self._parent_of(link)
+                left -= 1
+        return found

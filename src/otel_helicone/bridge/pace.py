@@ -1,0 +1,98 @@
+"""How fast to send: as much at once as Helicone bears, and nothing while it asks to wait."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+from otel_helicone.delivery.retry_after import backoff
+
+__all__ = ["Pace"]
+
+# One failure may be the fault of its post; with this many in a row, Helicone is in trouble.
+_FAILURES_IN_A_ROW: Final = 3
+# A Retry-After of hours, maybe a mistake of a server's, must not hold everything up for hours.
+_LONGEST_PAUSE: Final = 300.0
+
+
+class Pace:
+    """Limits how many posts are in flight; used in one event loop.
+
+    The limit is halved when Helicone answers 429, and grows by one after as many posts that it
+    took: additive increase, multiplicative decrease, as TCP has it.
+
+    Attributes:
+        limit: how many posts may be in flight at present.
+        in_flight: how many are.
+    """
+
+    def __init__(self, most: int) -> None:
+        """Begin with as many as there may be.
+
+        Args:
+            most: how many posts may be in flight at best.
+        """
+        self.limit = float(most)
+        self.in_flight = 0
+        self._most = most
+        self._paused_until = 0.0
+        self._failures = 0
+        self._changed = asyncio.Condition()
+
+    @property
+    def seconds_paused(self) -> float:
+        """How long nothing is sent from now on, in seconds; 0 where it is."""
+        return max(self._paused_until - time.monotonic(), 0.0)
+
+    async def __aenter__(self) -> None:
+        async with self._changed:
+            while True:
+                paused = self.seconds_paused
+                # While Helicone is in trouble, one post at a time finds out whether it still is.
+                limit = 1 if self._failures >= _FAILURES_IN_A_ROW else max(int(self.limit), 1)
+                if not paused and self.in_flight < limit:
+                    break
+                try:
+                    # The condition is told of posts that end, not of time that passes.
+                    async with asyncio.timeout(paused or None):
+                        await self._changed.wait()
+                except TimeoutError:
+                    pass
+            self.in_flight += 1
+
+    async def __aexit__(self, *_error: object) -> None:
+        async with self._changed:
+            self.in_flight -= 1
+            self._changed.notify_all()
+
+    def took(self) -> None:
+        """Note that Helicone took or refused a post, and so is well."""
+        self._failures = 0
+        self.limit = min(self.limit + 1 / self.limit, self._most)
+
+    def throttled(self, retry_after: float | None) -> None:
+        """Note that Helicone asks for less.
+
+        Args:
+            retry_after: the seconds that it asks to wait, None where it does not say.
+        """
+        # Posts that were in flight together are refused together; that counts once.
+        if not self.seconds_paused:
+            self.limit = max(self.limit / 2, 1.0)
+            self._failures += 1
+        self._pause(backoff(max(self._failures, 1)) if retry_after is None else retry_after)
+
+    def failed(self) -> None:
+        """Note that Helicone did not answer, or with an error of its own."""
+        self._failures += 1
+        if self._failures >= _FAILURES_IN_A_ROW:
+            self._pause(backoff(self._failures - _FAILURES_IN_A_ROW + 1))
+
+    def pause(self, seconds: float) -> None:
+        """Send nothing for a while."""
+        self._pause(seconds)
+
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + min(seconds, _LONGEST_PAUSE)
+        self._paused_until = max(self._paused_until, until)

@@ -1,0 +1,209 @@
+"""The spool's file: how it is opened, locked, checked, and set aside where it is damaged."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import time
+from pathlib import Path
+from typing import Final
+
+__all__ = ["SpoolError", "is_damaged", "lock", "open_database", "set_aside"]
+
+_logger: Final = logging.getLogger("otel_helicone")
+
+# Written into the file, so that another version's, or somebody else's, is not taken for ours.
+_APPLICATION_ID: Final = 0x4F48_4252
+_VERSION: Final = 1
+
+_TABLES: Final = """
+CREATE TABLE origin (
+    id INTEGER PRIMARY KEY,
+    content BLOB NOT NULL UNIQUE
+);
+CREATE TABLE trace (
+    trace_id BLOB PRIMARY KEY,
+    last REAL NOT NULL,
+    due REAL,
+    has_top INTEGER NOT NULL,
+    has_logs INTEGER NOT NULL DEFAULT 0,
+    not_before REAL NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX trace_due ON trace (due) WHERE due IS NOT NULL;
+CREATE INDEX trace_settled ON trace (last) WHERE due IS NULL;
+CREATE TABLE span (
+    id INTEGER PRIMARY KEY,
+    trace_id BLOB NOT NULL,
+    span_id BLOB NOT NULL,
+    parent_id BLOB,
+    traits INTEGER NOT NULL,
+    state INTEGER NOT NULL,
+    received REAL NOT NULL,
+    origin INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    UNIQUE (trace_id, span_id)
+);
+CREATE INDEX span_waiting ON span (trace_id, id) WHERE state = 0;
+CREATE INDEX span_oldest ON span (received) WHERE state = 0;
+CREATE TABLE post (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    request_id TEXT NOT NULL,
+    path TEXT NOT NULL,
+    received REAL NOT NULL,
+    body BLOB NOT NULL
+);
+CREATE TABLE dead (
+    id INTEGER PRIMARY KEY,
+    request_id TEXT NOT NULL,
+    path TEXT NOT NULL,
+    received REAL NOT NULL,
+    died REAL NOT NULL,
+    reason TEXT NOT NULL,
+    body BLOB NOT NULL
+);
+CREATE TABLE session_name (
+    session_id TEXT PRIMARY KEY,
+    name TEXT,
+    used REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX session_name_used ON session_name (used);
+CREATE TABLE progress (
+    source TEXT PRIMARY KEY,
+    position INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+class SpoolError(Exception):
+    """The spool can't be used; the message names the file and says what to do."""
+
+
+def is_damaged(error: sqlite3.Error) -> bool:
+    """Tell whether an error says that the file is broken, and not busy, full or unreadable."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """Open the spool, make it where there is none, and set it aside where it is damaged.
+
+    Args:
+        path: the file.
+
+    Raises:
+        SpoolError: where it can't be opened or is another program's.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return _opened(path)
+        except sqlite3.DatabaseError as error:
+            if not is_damaged(error):
+                raise
+            set_aside(path, str(error))
+            return _opened(path)
+    except (sqlite3.Error, OSError) as error:
+        raise SpoolError(f"the spool {path} can't be opened: {error}") from None
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    if not path.exists():
+        # It holds what users said to a model: for the owner's eyes only.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+    try:
+        (damage,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if damage != "ok":
+            error = sqlite3.DatabaseError(str(damage))
+            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise error
+        connection.execute("PRAGMA journal_mode=WAL")
+        # FULL: a commit is on the disk itself when it returns, also through a loss of power.
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA journal_size_limit=67108864")
+        connection.execute("PRAGMA temp_store=MEMORY")
+        _make_tables(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _make_tables(connection: sqlite3.Connection, path: Path) -> None:
+    (owner,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if (owner, version) == (_APPLICATION_ID, _VERSION):
+        return
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if tables:
+        raise SpoolError(
+            f"the spool {path} is no spool of this version: name another file, or let the version"
+            " that made it send what it holds"
+        )
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in _TABLES.split(";"):
+        if statement.strip():
+            connection.execute(statement)
+    connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version={_VERSION}")
+    connection.execute("COMMIT")
+
+
+def set_aside(path: Path, damage: str) -> Path:
+    """Rename a damaged spool, so that a new one can begin and nothing of the old is lost.
+
+    Args:
+        path: the file.
+        damage: what is wrong with it.
+
+    Returns:
+        Where it is now.
+    """
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    aside = path.with_name(f"{path.name}.damaged-{stamp}")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.damaged-{stamp}-{number}")
+    path.rename(aside)
+    for suffix in ("-wal", "-shm"):
+        beside = path.with_name(path.name + suffix)
+        if beside.exists():
+            beside.rename(aside.with_name(aside.name + suffix))
+    _logger.error(
+        "The spool %s is damaged (%s). It is now %s, and a new one begins; what the old one still"
+        " holds may be read with sqlite3's .recover.",
+        path,
+        damage,
+        aside,
+    )
+    return aside
+
+
+def lock(path: Path) -> int:
+    """Lock the spool for this process, until the file that is returned is closed.
+
+    Args:
+        path: the spool's file; a file beside it holds the lock.
+
+    Raises:
+        SpoolError: where another process has it.
+    """
+    import fcntl
+
+    beside = path.with_name(path.name + ".lock")
+    try:
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(beside, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SpoolError(f"the spool {path} can't be locked: {error}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise SpoolError(
+            f"the spool {path} is in use by another bridge: give each its own, with --spool or"
+            " HELICONE_BRIDGE_SPOOL"
+        ) from None
+    return descriptor

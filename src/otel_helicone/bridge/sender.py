@@ -1,0 +1,215 @@
+"""Sends the posts of the spool until Helicone has them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+import aiohttp
+
+from otel_helicone.bridge.connection import Connection
+from otel_helicone.bridge.metrics import BridgeMetrics
+from otel_helicone.bridge.pace import Pace
+from otel_helicone.bridge.schema import SpoolError
+from otel_helicone.bridge.spool import DuePost, Spool, SpoolFull
+from otel_helicone.delivery.retry_after import backoff
+from otel_helicone.delivery.verdict import Judgement, Verdict, judge_log
+from otel_helicone.log_once import warn_once
+
+__all__ = ["Sender"]
+
+_logger: Final = logging.getLogger("otel_helicone")
+
+# What was taken is deleted this often: a transaction for each post would cost more than to send it.
+# Those that a crash finds in between are sent again, and merged by their request id.
+_SECONDS_BETWEEN_FLUSHES: Final = 0.1
+_MOST_UNFLUSHED: Final = 512
+# How much is read ahead.
+_MOST_READ: Final = 128
+_MOST_READ_BYTES: Final = 16 * 1024 * 1024
+# The sender is told of new posts, save of those that another process has put back.
+_SECONDS_BETWEEN_LOOKS: Final = 1.0
+# A wrong key may be made right on Helicone's side.
+_SECONDS_BETWEEN_KEYS: Final = 60.0
+# A post that Helicone fails at so often, while it takes others, will not do.
+_MOST_FAILURES: Final = 20
+
+
+class Sender:
+    """Reads posts from the spool, sends them, and stores what became of them.
+
+    A post is sent again until Helicone takes it or refuses it for good. Used in one event loop.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        connect: Callable[[], Connection],
+        metrics: BridgeMetrics,
+        *,
+        max_in_flight: int,
+    ) -> None:
+        """Describe a sender; nothing is sent or connected yet.
+
+        Args:
+            spool: where the posts are.
+            connect: makes the HTTP client, in the loop.
+            metrics: told about each attempt.
+            max_in_flight: how many posts may be in flight.
+        """
+        self._spool = spool
+        self._connect = connect
+        self._metrics = metrics
+        self._most = max_in_flight
+        self.pace = Pace(max_in_flight)
+        self._queue: asyncio.Queue[DuePost] = asyncio.Queue(maxsize=2 * max_in_flight)
+        self._taken: list[int] = []
+        self._refused: list[tuple[int, str]] = []
+        self._more = asyncio.Event()
+        self._flush_now = asyncio.Event()
+        self._unsettled = 0
+        self._taken_in_all = 0
+
+    def wake(self) -> None:
+        """Tell that there are new posts; from the loop's thread."""
+        self._more.set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every post that was read is settled, and that is stored."""
+        return not self._unsettled and not self._taken and not self._refused
+
+    async def run(self) -> None:
+        """Send until cancelled; then what was taken is stored before this ends."""
+        connection = self._connect()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._read())
+                group.create_task(self._flush_regularly())
+                for _ in range(self._most):
+                    group.create_task(self._work(connection))
+        finally:
+            await connection.close()
+            await self._flush()
+
+    async def _read(self) -> None:
+        last = 0
+        while True:
+            self._more.clear()
+            try:
+                due = await asyncio.to_thread(self._spool.posts, last, _MOST_READ, _MOST_READ_BYTES)
+            except SpoolError as error:
+                warn_once(f"reading:{error}", "%s", error)
+                due = []
+            for post in due:
+                self._unsettled += 1
+                await self._queue.put(post)
+                last = post.id
+            if not due:
+                try:
+                    async with asyncio.timeout(_SECONDS_BETWEEN_LOOKS):
+                        await self._more.wait()
+                except TimeoutError:
+                    pass
+
+    async def _work(self, connection: Connection) -> None:
+        while True:
+            due = await self._queue.get()
+            judgement = await self._send(connection, due)
+            if judgement.verdict is Verdict.TAKEN:
+                self._taken.append(due.id)
+                self._taken_in_all += 1
+                self._metrics.sent(len(due.post.body), time.time() - due.received)
+            else:
+                self._refused.append((due.id, judgement.reason))
+                self._metrics.failed(judgement.reason[:3])
+                warn_once(
+                    f"refused:{judgement.reason[:3]}",
+                    "Helicone refuses a log for good (%s). It is kept: `otel-helicone bridge dead"
+                    " list` shows such logs. This is logged once for each status.",
+                    judgement.reason,
+                )
+            self._unsettled -= 1
+            if len(self._taken) + len(self._refused) >= _MOST_UNFLUSHED:
+                self._flush_now.set()
+
+    async def _send(self, connection: Connection, due: DuePost) -> Judgement:
+        """Send a post until there is a final judgement."""
+        failures = 0
+        others_before = self._taken_in_all
+        while True:
+            async with self.pace:
+                judgement, trouble = await self._attempt(connection, due)
+            if judgement is not None and judgement.verdict is not Verdict.RETRY:
+                if not judgement.wrong_key:
+                    self.pace.took()
+                    return judgement
+                # Not the fault of the post: it waits for a right key.
+                self.pace.pause(_SECONDS_BETWEEN_KEYS)
+                warn_once(
+                    "bridge:wrong-key",
+                    "Helicone refuses the API key (%s). The logs are kept, and it is tried again"
+                    " once a minute. Set HELICONE_API_KEY to a key that may write, and start the"
+                    " bridge again. This is logged once.",
+                    judgement.reason,
+                )
+                continue
+            self._metrics.retried()
+            if judgement is not None and trouble in ("429", "503"):
+                self.pace.throttled(judgement.retry_after)
+                continue
+            failures += 1
+            self.pace.failed()
+            others = self._taken_in_all - others_before
+            if judgement is not None and failures >= _MOST_FAILURES and others >= _MOST_FAILURES:
+                return Judgement(Verdict.REFUSED, judgement.reason)
+            asked = None if judgement is None else judgement.retry_after
+            await asyncio.sleep(backoff(failures) if asked is None else min(asked, 300.0))
+
+    async def _attempt(self, connection: Connection, due: DuePost) -> tuple[Judgement | None, str]:
+        """Try once; give the judgement, if there was an answer, and the status or the trouble."""
+        started = time.monotonic()
+        trouble = ""
+        try:
+            status, headers, body = await connection.post(due.post)
+            trouble = str(status)
+            return judge_log(due.post, status, headers, body), trouble
+        except (OSError, aiohttp.ClientError) as error:  # TimeoutError is an OSError
+            trouble = type(error).__name__
+            warn_once(
+                f"bridge:unreachable:{trouble}",
+                "Helicone can't be reached (%s: %s). The logs are kept, and it is tried again."
+                " This is logged once for each kind of trouble.",
+                trouble,
+                error,
+            )
+            return None, trouble
+        finally:
+            self._metrics.attempted(time.monotonic() - started, trouble)
+
+    async def _flush_regularly(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(_SECONDS_BETWEEN_FLUSHES):
+                    await self._flush_now.wait()
+            except TimeoutError:
+                pass
+            self._flush_now.clear()
+            await self._flush()
+
+    async def _flush(self) -> None:
+        """Store what became of posts; what can't be stored now is tried again later."""
+        taken, refused = list(self._taken), list(self._refused)
+        if not taken and not refused:
+            return
+        try:
+            await asyncio.to_thread(self._spool.finish, taken, refused, time.time())
+        except (SpoolError, SpoolFull) as error:
+            warn_once(f"flush:{error}", "%s: logs that were sent may be sent once more", error)
+            return
+        # More may have been added meanwhile.
+        del self._taken[: len(taken)]
+        del self._refused[: len(refused)]

@@ -1,0 +1,505 @@
+"""The spool: what came in and has not been logged yet, on disk.
+
+A span is *waiting* until it can be placed in its trace; then its log is written beside it, as the
+*post* that is to be sent, in the same transaction. So a log is made once, and each attempt to send
+it, also after a crash, sends the same bytes. What is left of the span is its skeleton, where the
+spans below it look for their path, until its trace is forgotten.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from otel_helicone.bridge.schema import SpoolError, is_damaged, lock, open_database, set_aside
+from otel_helicone.bridge.spans import Arrival, Traits
+from otel_helicone.delivery.post import Post
+
+__all__ = ["Added", "Counts", "DuePost", "Look", "Row", "Spool", "SpoolFull"]
+
+_WAITING: Final = 0
+_KNOWN: Final = 1
+_LOGGED: Final = 2
+# What the disk must have left, so that sending, which makes room, is never stopped for want of it.
+_LEAST_FREE_BYTES: Final = 32 * 1024 * 1024
+_MOST_ORIGINS: Final = 2000
+_MOST_ROW_BYTES: Final = 16 * 1024 * 1024
+
+
+class SpoolFull(Exception):
+    """There is no room for more; the message says of what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of the spans of a request.
+
+    Attributes:
+        stored: how many are new.
+        repeated: how many had come before.
+        waiting: how many of the new ones wait for a log.
+    """
+
+    stored: int
+    repeated: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A stored span.
+
+    Attributes:
+        id: its number, in the order of arrival.
+        span_id: the span's id.
+        parent_id: its parent's.
+        traits: what can be told of it.
+        received: when it came in, in seconds since 1970.
+        origin: what it came from, as it is stored.
+        content: the ``Span``, or its skeleton.
+    """
+
+    id: int
+    span_id: bytes
+    parent_id: bytes | None
+    traits: int
+    received: float
+    origin: bytes = field(repr=False)
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DuePost:
+    """A post that is to be sent.
+
+    Attributes:
+        id: its number, in the order in which the posts were made.
+        received: when its span came in, in seconds since 1970.
+        post: the post.
+    """
+
+    id: int
+    received: float
+    post: Post
+
+
+@dataclass(slots=True)
+class Look:
+    """What a look at a trace has come to.
+
+    Attributes:
+        trace_id: the trace.
+        last: when its last span had come in then.
+        posts: the logs that were made, each with the time at which its span came in.
+        settled: the spans that need no log any more: their numbers, and what is left of them.
+        due: when to look again; None where nothing waits.
+        not_before: no look is worth its while until then, whatever comes in.
+    """
+
+    trace_id: bytes
+    last: float
+    posts: list[tuple[float, Post]] = field(default_factory=list)
+    settled: list[tuple[int, bytes]] = field(default_factory=list)
+    due: float | None = None
+    not_before: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What the spool holds.
+
+    Attributes:
+        waiting_spans: spans that wait to be placed.
+        posts: logs that wait to be sent.
+        dead: logs that Helicone refused for good.
+        used_bytes: how much of the file is in use.
+        oldest: when the oldest of what waits came in, in seconds since 1970; None for nothing.
+    """
+
+    waiting_spans: int
+    posts: int
+    dead: int
+    used_bytes: int
+    oldest: float | None
+
+
+_ROW: Final = (
+    "SELECT span.id, span_id, parent_id, traits, received, origin.content, span.content"
+    " FROM span JOIN origin ON origin.id = span.origin"
+)
+
+
+class Spool:
+    """One SQLite file. Safe to use from several threads; one process at a time."""
+
+    def __init__(self, path: Path, *, max_bytes: int, is_only_reader: bool = True) -> None:
+        """Open the spool, or begin one.
+
+        Args:
+            path: the file.
+            max_bytes: how large what is in it may become, in bytes.
+            is_only_reader: whether to keep other bridges away from it; False to look after the
+                dead letters of a bridge that runs.
+
+        Raises:
+            SpoolError: where it can't be used.
+        """
+        self.path = path
+        self._max_bytes = max_bytes
+        self._mutex = threading.RLock()
+        self._lock = lock(path) if is_only_reader else None
+        try:
+            self._database = open_database(path)
+        except BaseException:
+            self._unlock()
+            raise
+        self._origins: dict[bytes, int] = {}
+        self._waiting_spans = self._count("span WHERE state = 0")
+        self._posts = self._count("post")
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._mutex:
+            self._database.close()
+            self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _count(self, of: str) -> int:
+        (count,) = self._database.execute(f"SELECT count(*) FROM {of}").fetchone()
+        return int(count)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Do all or nothing, and have it on the disk."""
+        with self._mutex:
+            try:
+                self._database.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._database
+                    self._database.execute("COMMIT")
+                except BaseException:
+                    if self._database.in_transaction:
+                        self._database.execute("ROLLBACK")
+                    self._origins.clear()
+                    raise
+            except sqlite3.Error as error:
+                raise self._trouble(error) from None
+
+    def _trouble(self, error: sqlite3.Error) -> Exception:
+        if is_damaged(error):
+            self._database.close()
+            set_aside(self.path, str(error))
+            self._database = open_database(self.path)
+            self._waiting_spans = self._posts = 0
+            return SpoolError(f"the spool was damaged and has begun anew: {error}")
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            return SpoolFull("the disk is full")
+        return SpoolError(f"the spool {self.path} can't be written: {error}")
+
+    def used_bytes(self) -> int:
+        """Give how much of the file is in use, in bytes."""
+        with self._mutex:
+            pages, free, size = (
+                self._database.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+        return int((pages - free) * size)
+
+    def check_room(self, size: int) -> None:
+        """See whether there is room for a request.
+
+        Args:
+            size: how large the request is, in bytes.
+
+        Raises:
+            SpoolFull: where there is none.
+        """
+        if self.used_bytes() + size > self._max_bytes:
+            raise SpoolFull("the spool is full")
+        if shutil.disk_usage(self.path.parent).free < size + _LEAST_FREE_BYTES:
+            raise SpoolFull("the disk is nearly full")
+
+    def add(
+        self,
+        arrivals: Iterable[Arrival],
+        now: float,
+        wait: float,
+        progress: tuple[str, int] | None = None,
+    ) -> Added:
+        """Store the spans of one request, all or none; they are on the disk when this returns.
+
+        Args:
+            arrivals: the spans. One that has come before is left out.
+            now: the time, in seconds since 1970.
+            wait: how long a trace whose top is not known waits for more of it, in seconds.
+            progress: what was read and up to where, to be stored with the spans.
+
+        Raises:
+            SpoolFull: where the disk is full.
+            SpoolError: where it can't be written.
+        """
+        stored = repeated = waiting = 0
+        # By trace: whether a span of it shows the top of a path, and whether one waits.
+        touched: dict[bytes, tuple[bool, bool]] = {}
+        with self._transaction() as database:
+            for arrival in arrivals:
+                wanted = bool(arrival.traits & Traits.WANTED)
+                cursor = database.execute(
+                    "INSERT OR IGNORE INTO span"
+                    " (trace_id, span_id, parent_id, traits, state, received, origin, content)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        *(arrival.trace_id, arrival.span_id, arrival.parent_id, arrival.traits),
+                        *(_WAITING if wanted else _KNOWN, now, self._origin(arrival.origin)),
+                        arrival.content,
+                    ),
+                )
+                if not cursor.rowcount:
+                    repeated += 1
+                    continue
+                stored += 1
+                waiting += wanted
+                top, some_wait = touched.get(arrival.trace_id, (False, False))
+                shows_top = bool(arrival.traits & (Traits.ROOT | Traits.STAMPED))
+                touched[arrival.trace_id] = (top or shows_top, some_wait or wanted)
+            database.executemany(
+                "INSERT INTO trace (trace_id, last, has_top, due) VALUES (?1, ?2, ?3,"
+                " CASE WHEN ?4 THEN CASE WHEN ?3 THEN ?2 ELSE ?2 + ?5 END END)"
+                " ON CONFLICT (trace_id) DO UPDATE SET last = ?2, has_top = has_top | ?3,"
+                " due = CASE WHEN due IS NULL AND NOT ?4 THEN NULL"
+                " WHEN has_top | ?3 THEN max(?2, not_before) ELSE ?2 + ?5 END",
+                [
+                    (trace_id, now, top, some_wait, wait)
+                    for trace_id, (top, some_wait) in touched.items()
+                ],
+            )
+            if progress is not None:
+                database.execute(
+                    "INSERT INTO progress (source, position) VALUES (?1, ?2)"
+                    " ON CONFLICT (source) DO UPDATE SET position = ?2",
+                    progress,
+                )
+        with self._mutex:
+            self._waiting_spans += waiting
+        return Added(stored, repeated, waiting)
+
+    def _origin(self, content: bytes) -> int:
+        known = self._origins.get(content)
+        if known is not None:
+            return known
+        if len(self._origins) >= _MOST_ORIGINS:
+            self._origins.clear()
+        self._database.execute("INSERT OR IGNORE INTO origin (content) VALUES (?)", (content,))
+        (number,) = self._database.execute(
+            "SELECT id FROM origin WHERE content = ?", (content,)
+        ).fetchone()
+        self._origins[content] = number
+        return int(number)
+
+    def progress(self, source: str) -> int:
+        """Give up to where something was read, 0 for what is new."""
+        rows = self._read("SELECT position FROM progress WHERE source = ?", (source,))
+        return int(rows[0][0]) if rows else 0
+
+    def _read(self, query: str, values: Sequence[object] = ()) -> list[Any]:
+        with self._mutex:
+            try:
+                return self._database.execute(query, values).fetchall()
+            except sqlite3.Error as error:
+                raise self._trouble(error) from None
+
+    def _rows(self, where: str, values: Sequence[object], most_bytes: int) -> list[Row]:
+        given: list[Row] = []
+        with self._mutex:
+            try:
+                for found in self._database.execute(f"{_ROW} {where}", values):
+                    most_bytes -= len(found[6])
+                    if given and most_bytes < 0:
+                        break
+                    given.append(Row(*found))
+            except sqlite3.Error as error:
+                raise self._trouble(error) from None
+        return given
+
+    def due_traces(self, now: float, most: int) -> list[tuple[bytes, float, bool]]:
+        """Give the traces to look at: the id, when its last span came, whether it has logs."""
+        return self._read(
+            "SELECT trace_id, last, has_logs FROM trace WHERE due <= ? ORDER BY due LIMIT ?",
+            (now, most),
+        )
+
+    def next_due(self) -> float | None:
+        """Give when the next trace is to be looked at, None where none is."""
+        due: float | None = self._read("SELECT min(due) FROM trace WHERE due IS NOT NULL")[0][0]
+        return due
+
+    def waiting(self, trace_id: bytes, after: int, most: int, most_bytes: int) -> list[Row]:
+        """Give spans of a trace that wait, in the order of their arrival.
+
+        Args:
+            trace_id: the trace.
+            after: the number after which to begin.
+            most: how many to give.
+            most_bytes: how long they may be together; one at least is given.
+        """
+        return self._rows(
+            "WHERE trace_id = ? AND state = 0 AND span.id > ? ORDER BY span.id LIMIT ?",
+            (trace_id, after, most),
+            most_bytes,
+        )
+
+    def span(self, trace_id: bytes, span_id: bytes) -> Row | None:
+        """Give a span of a trace, None where it is not known."""
+        found = self._rows("WHERE trace_id = ? AND span_id = ?", (trace_id, span_id), 1)
+        return found[0] if found else None
+
+    def requests(self, trace_id: bytes, most: int) -> list[Row]:
+        """Give spans of a trace that are requests to somebody and are not logged themselves."""
+        where = f"WHERE trace_id = ? AND state = {_KNOWN} AND traits & {int(Traits.CLIENT)} LIMIT ?"
+        return self._rows(where, (trace_id, most), _MOST_ROW_BYTES)
+
+    def logged(self, trace_id: bytes, most: int) -> list[Row]:
+        """Give spans of a trace whose logs were made, the newest."""
+        where = f"WHERE trace_id = ? AND state = {_LOGGED} ORDER BY span.id DESC LIMIT ?"
+        return self._rows(where, (trace_id, most), _MOST_ROW_BYTES)[::-1]
+
+    def settle(self, looks: Sequence[Look], names: Iterable[tuple[str, str | None, float]]) -> None:
+        """Store what looks at traces have come to, all or nothing.
+
+        Args:
+            looks: one for each trace.
+            names: the names of sessions that were used for the first time: id, name, time.
+
+        Raises:
+            SpoolFull: where the disk is full.
+            SpoolError: where it can't be written.
+        """
+        with self._transaction() as database:
+            for look in looks:
+                database.executemany(
+                    "INSERT INTO post (request_id, path, received, body) VALUES (?, ?, ?, ?)",
+                    [(p.request_id, p.path, received, p.body) for received, p in look.posts],
+                )
+                database.executemany(
+                    f"UPDATE span SET state = {_LOGGED}, content = ? WHERE id = ?",
+                    [(content, number) for number, content in look.settled],
+                )
+                # Where more came in while it was looked at, that has set when to look again.
+                database.execute(
+                    "UPDATE trace SET has_logs = has_logs | ?1, not_before = ?2,"
+                    " due = CASE WHEN last > ?5 THEN due ELSE ?4 END WHERE trace_id = ?3",
+                    (
+                        *(bool(look.settled), look.not_before, look.trace_id, look.due),
+                        look.last,
+                    ),
+                )
+            database.executemany("INSERT OR REPLACE INTO session_name VALUES (?, ?, ?)", names)
+        with self._mutex:
+            self._waiting_spans -= sum(len(look.settled) for look in looks)
+            self._posts += sum(len(look.posts) for look in looks)
+
+    def session_name(self, session_id: str) -> tuple[str | None] | None:
+        """Give the name of a session, None where nothing is known of it."""
+        found = self._read("SELECT name FROM session_name WHERE session_id = ?", (session_id,))
+        return found[0] if found else None
+
+    def posts(self, after: int, most: int, most_bytes: int) -> list[DuePost]:
+        """Give posts that are to be sent, in the order in which they were made.
+
+        Args:
+            after: the number after which to begin.
+            most: how many to give.
+            most_bytes: how long they may be together; one at least is given.
+        """
+        given: list[DuePost] = []
+        with self._mutex:
+            try:
+                for number, request_id, path, received, body in self._database.execute(
+                    "SELECT id, request_id, path, received, body FROM post WHERE id > ?"
+                    " ORDER BY id LIMIT ?",
+                    (after, most),
+                ):
+                    most_bytes -= len(body)
+                    if given and most_bytes < 0:
+                        break
+                    given.append(DuePost(number, received, Post(path, body, request_id)))
+            except sqlite3.Error as error:
+                raise self._trouble(error) from None
+        return given
+
+    def finish(self, taken: Sequence[int], refused: Sequence[tuple[int, str]], now: float) -> None:
+        """Store what became of posts: those that were taken go, refused ones are kept apart.
+
+        Args:
+            taken: the numbers of those that Helicone has.
+            refused: the numbers of those that it will never take, each with the reason.
+            now: the time, in seconds since 1970.
+        """
+        with self._transaction() as database:
+            database.executemany("DELETE FROM post WHERE id = ?", [(number,) for number in taken])
+            for number, reason in refused:
+                database.execute(
+                    "INSERT INTO dead (request_id, path, received, died, reason, body)"
+                    " SELECT request_id, path, received, ?, ?, body FROM post WHERE id = ?",
+                    (now, reason, number),
+                )
+                database.execute("DELETE FROM post WHERE id = ?", (number,))
+        with self._mutex:
+            self._posts -= len(taken) + len(refused)
+
+    def forget(self, before: float, most: int) -> int:
+        """Forget traces in which nothing waits, the oldest first.
+
+        Args:
+            before: those whose last span came in before this time, in seconds since 1970.
+            most: how many traces to forget.
+
+        Returns:
+            How many were.
+        """
+        with self._transaction() as database:
+            gone = database.execute(
+                "SELECT trace_id FROM trace WHERE due IS NULL AND last < ? ORDER BY last LIMIT ?",
+                (before, most),
+            ).fetchall()
+            database.executemany("DELETE FROM span WHERE trace_id = ?", gone)
+            database.executemany("DELETE FROM trace WHERE trace_id = ?", gone)
+            database.execute("DELETE FROM session_name WHERE used < ?", (before,))
+            if len(gone) < most and self._count("origin") > _MOST_ORIGINS:
+                self._origins.clear()
+                database.execute(
+                    "DELETE FROM origin WHERE id NOT IN (SELECT DISTINCT origin FROM span)"
+                )
+        return len(gone)
+
+    def counts(self) -> Counts:
+        """Give what the spool holds."""
+        with self._mutex:
+            oldest = [
+                self._read("SELECT received FROM post ORDER BY id LIMIT 1"),
+                self._read("SELECT min(received) FROM span WHERE state = 0"),
+            ]
+            if not oldest[0]:
+                self._posts = 0  # those that another process had added are counted right again
+            return Counts(
+                waiting_spans=self._waiting_spans,
+                posts=max(self._posts, 0),
+                dead=self._count("dead"),
+                used_bytes=self.used_bytes(),
+                oldest=min(
+                    (rows[0][0] for rows in oldest if rows and rows[0][0] is not None),
+                    default=None,
+                ),
+            )
