@@ -97,6 +97,19 @@ def test_services_in_other_languages_may_use_baggage(tracing: Tracing) -> None:
     assert headers["Helicone-Session-Path"] == "/Trip/GET %2Fnext"
 
 
+def test_spaces_in_baggage_may_be_written_so_that_every_language_keeps_them(
+    tracing: Tracing,
+) -> None:
+    carrier = {
+        "baggage": "helicone.session.id=i,helicone.session.path=%2FPOST%2520%252Ftrip,"
+        "helicone.session.name=POST%2520%2Ftrip"
+    }
+    context = HeliconePropagator().extract(carrier, Context())
+    with tracing.tracer.start_as_current_span("next", context):
+        now = current_session()
+    assert (now.path, now.name) == ("/POST %2Ftrip/next", "POST /trip")
+
+
 def test_baggage_that_another_propagator_has_read_counts_too(tracing: Tracing) -> None:
     carrier = {"baggage": "helicone.session.id=i,helicone.session.path=/p,helicone.session.name=n"}
     context = W3CBaggagePropagator().extract(carrier, Context())

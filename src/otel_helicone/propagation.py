@@ -156,7 +156,13 @@ def _from_baggage(
             return None
         # The baggage propagator may come after this one, or not be configured.
         told = baggage.get_all(W3CBaggagePropagator().extract(carrier, Context(), getter))
-    return _checked(*(told.get(member) for member in _IN_BAGGAGE))
+    return _checked(*(_with_spaces(told.get(member)) for member in _IN_BAGGAGE))
+
+
+def _with_spaces(value: object) -> object:
+    # OpenTelemetry for Python writes a space in the baggage as "+", which other languages take for
+    # what it is (opentelemetry-python#5566). So who sets the members writes "%20" instead.
+    return value.replace("%20", " ") if isinstance(value, str) else value
 
 
 def _checked(session_id: object, path: object, name: object) -> RemoteSession | None:

@@ -181,7 +181,11 @@ def assert_one_session(helicone: LocalHelicone) -> None:
 
 
 def test_calls_through_a_gateway_are_one_session(run: Run, helicone: LocalHelicone) -> None:
-    ended = run(OPENAI_BASE_URL=helicone.base_url, HELICONE_GATEWAY_HOSTS=helicone.host)
+    ended = run(
+        OPENAI_BASE_URL=helicone.base_url,
+        HELICONE_GATEWAY_HOSTS=helicone.host,
+        OTEL_PROPAGATORS="tracecontext,baggage,helicone",
+    )
     assert_one_session(helicone)
     assert ended.stderr == ""
 
