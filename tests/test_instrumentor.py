@@ -12,6 +12,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import set_tracer_provider
 
 from otel_helicone import HeliconeInstrumentor, HeliconeSpanProcessor
 from tests.conftest import GATEWAY, HELICONE_AUTH, Recorder
@@ -67,15 +68,23 @@ def test_requests_carry_the_session_of_a_provider_that_was_set_before(
     assert headers["helicone-session-name"] == "parent"
 
 
+def test_it_learns_of_a_provider_from_code_that_has_imported_the_function_before(
+    provider: TracerProvider, instrumentor: HeliconeInstrumentor, recorder: Recorder
+) -> None:
+    instrumentor.instrument()
+    set_tracer_provider(provider)
+    assert send(provider, recorder)["helicone-session-name"] == "parent"
+
+
 def test_requests_carry_the_session_of_a_provider_that_is_set_later(
     provider: TracerProvider, instrumentor: HeliconeInstrumentor, recorder: Recorder
 ) -> None:
-    original = trace.set_tracer_provider
+    original = trace._set_tracer_provider
     instrumentor.instrument()
     trace.set_tracer_provider(provider)
     assert trace.get_tracer_provider() is provider
     assert send(provider, recorder)["helicone-session-path"] == "/parent/child"
-    assert trace.set_tracer_provider is original
+    assert trace._set_tracer_provider is original
 
 
 def test_a_provider_may_be_given(
@@ -203,10 +212,10 @@ def test_uninstrumenting_takes_injection_off(
 def test_uninstrumenting_before_a_provider_is_set_calls_it_off(
     provider: TracerProvider, instrumentor: HeliconeInstrumentor, recorder: Recorder
 ) -> None:
-    original = trace.set_tracer_provider
+    original = trace._set_tracer_provider
     instrumentor.instrument()
     instrumentor.uninstrument()
-    assert trace.set_tracer_provider is original
+    assert trace._set_tracer_provider is original
     trace.set_tracer_provider(provider)
     assert send(provider, recorder) == {}
 
@@ -217,10 +226,10 @@ def test_a_hook_that_somebody_else_wrapped_does_nothing_once_it_is_called_off(
     recorder: Recorder,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(trace, "set_tracer_provider", trace.set_tracer_provider)
+    monkeypatch.setattr(trace, "_set_tracer_provider", trace._set_tracer_provider)
     instrumentor.instrument()
-    ours = trace.set_tracer_provider
-    trace.set_tracer_provider = functools.partial(ours)
+    ours = trace._set_tracer_provider
+    trace._set_tracer_provider = functools.partial(ours)
     instrumentor.uninstrument()
     trace.set_tracer_provider(provider)
     assert trace.get_tracer_provider() is provider

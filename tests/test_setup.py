@@ -213,3 +213,15 @@ def test_what_it_returns_shows_no_key(provider: TracerProvider) -> None:
     )
     assert KEY not in repr(made)
     made.shutdown()
+
+
+def test_a_provider_without_a_hash_will_do(recorder: Recorder) -> None:
+    class Provider(TracerProvider):
+        __hash__ = None  # type: ignore[assignment]  # as that of logfire, a dataclass
+
+    provider = Provider(shutdown_on_exit=False)
+    made = otel_helicone.setup(tracer_provider=provider)
+    assert otel_helicone.setup(tracer_provider=provider) is made
+    assert send(provider, recorder)["helicone-session-name"] == "parent"
+    made.shutdown()
+    provider.shutdown()

@@ -12,6 +12,8 @@ from otel_helicone.log_once import log_failure_once
 
 __all__ = ["current_provider", "when_provider_is_set"]
 
+_SET: Final = "_set_tracer_provider"
+
 
 def current_provider() -> trace.TracerProvider | None:
     """Give the global tracer provider, None as long as there is none.
@@ -31,16 +33,18 @@ def when_provider_is_set(callback: Callable[[trace.TracerProvider], None]) -> Ca
     Returns:
         A function that calls it off.
     """
-    # The API tells nobody when the provider is set, so its public function for that is replaced
-    # until then. Code that imported the function by its name before this still calls the original,
-    # unseen; under opentelemetry-instrument this runs before the application's imports.
-    original: Final = trace.set_tracer_provider
+    # The API tells nobody when the provider is set, so the function that does it is replaced until
+    # then: the private one, which the public one calls, because applications and others, Sentry's
+    # SDK for one, have imported the public one by its name before. Where an API has no such
+    # function the public one is replaced; tests hold the private one on the oldest and newest API.
+    name: Final = _SET if hasattr(trace, _SET) else "set_tracer_provider"
+    original: Final[Callable[..., None]] = getattr(trace, name)
     waiting = True
 
     @functools.wraps(original)
-    def set_tracer_provider(tracer_provider: trace.TracerProvider) -> None:
+    def set_tracer_provider(*arguments: object, **options: object) -> None:
         nonlocal waiting
-        original(tracer_provider)
+        original(*arguments, **options)
         if not waiting:
             return
         try:
@@ -55,8 +59,8 @@ def when_provider_is_set(callback: Callable[[trace.TracerProvider], None]) -> Ca
         nonlocal waiting
         waiting = False
         # What somebody else has wrapped since can't be taken out from below; it does nothing then.
-        if trace.set_tracer_provider is set_tracer_provider:
-            trace.set_tracer_provider = original
+        if getattr(trace, name) is set_tracer_provider:
+            setattr(trace, name, original)
 
-    trace.set_tracer_provider = set_tracer_provider
+    setattr(trace, name, set_tracer_provider)
     return call_off

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -56,9 +55,9 @@ class Setup:
         be replaced; :func:`setup` may be called for it again.
         """
         with _lock:
-            made = _made.get(self.tracer_provider)
+            made = _made.get(id(self.tracer_provider))
             if made is not None and made[0] is self:
-                del _made[self.tracer_provider]
+                del _made[id(self.tracer_provider)]
             # The exporter comes before the processor, which knows what the last spans were.
             for processor in reversed(self._processors):
                 try:
@@ -71,10 +70,9 @@ class Setup:
 
 
 _lock: Final = threading.RLock()
-# What was made for each provider, with the settings in effect.
-_made: Final[WeakKeyDictionary[trace.TracerProvider, tuple[Setup, Mapping[str, object]]]] = (
-    WeakKeyDictionary()
-)
+# What was made for each provider, by its id(), with the settings in effect. Not by the provider
+# itself, for that of logfire has no hash; what was made holds it, so that no other gets its id.
+_made: Final[dict[int, tuple[Setup, Mapping[str, object]]]] = {}
 
 
 def setup(
@@ -189,7 +187,7 @@ def setup(
         in_effect["meter_provider"] = meter_provider
     with _lock:
         provider = _provider(tracer_provider)
-        before = _made.get(provider)
+        before = _made.get(id(provider))
         if before is not None:
             _check_same(before[1], in_effect)
             return before[0]
@@ -202,7 +200,7 @@ def setup(
         for processor in processors:
             provider.add_span_processor(processor)
         made = Setup(provider, processors)
-        _made[provider] = (made, in_effect)
+        _made[id(provider)] = (made, in_effect)
         return made
 
 
