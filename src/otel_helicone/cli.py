@@ -11,12 +11,13 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from otel_helicone.bridge.arguments import add_bridge
+
 __all__ = ["main"]
 
 _DEFAULT_PORT: Final = 8787
 _DEFAULT_LATENCY_MS: Final = 120.0
 _DEFAULT_MAX_BODY_MIB: Final = 32
-_LOCAL_MODULES: Final = frozenset({"starlette", "uvicorn", "rich", "platformdirs", "anyio", "h11"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,11 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return command(arguments)
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in _LOCAL_MODULES:
+        extra: str | None = getattr(arguments, "extra", None)
+        if extra is None or error.name is None or error.name.startswith("otel_helicone"):
             raise
         print(
-            f"otel-helicone {arguments.command_name} needs the extra 'local':"
-            " pip install 'otel-helicone[local]'",
+            f"otel-helicone {arguments.command_name} needs the extra {extra!r}:"
+            f" pip install 'otel-helicone[{extra}]'",
             file=sys.stderr,
         )
         return 2
@@ -61,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_serve(commands)
     _add_sessions(commands)
+    add_bridge(commands)
     _add_doctor(commands)
     return parser
 
@@ -119,7 +122,7 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="a Helicone key that logs are taken with, may be given more than once (default: those"
         " in the variable HELICONE_LOCAL_API_KEYS, else every well-formed key)",
     )
-    parser.set_defaults(command=_serve)
+    parser.set_defaults(command=_serve, extra="local")
 
 
 def _add_sessions(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -140,7 +143,7 @@ def _add_sessions(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "--bodies", action="store_true", help="with an ID: also print requests and answers"
     )
     parser.add_argument("--json", action="store_true", help="print the records as JSON")
-    parser.set_defaults(command=_sessions)
+    parser.set_defaults(command=_sessions, extra="local")
 
 
 def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -36,7 +36,10 @@ class BridgeMetrics:
 
         self._requests = counter("requests", "Requests, by the status of the answer.", ["status"])
         self._received = counter("spans_received", "Spans that were stored.")
-        self._refused = counter("spans_refused", "Spans that were not taken.", ["reason"])
+        self._refused = counter("spans_refused", "Spans without valid ids.", ["reason"])
+        self._refused_requests = counter(
+            "requests_refused", "Requests that were not taken, by the reason.", ["reason"]
+        )
         self._sent = counter("logs_sent", "Logs that Helicone took.")
         self._sent_bytes = counter("logs_sent_bytes", "How long their bodies were.")
         self._failed = counter("logs_failed", "Logs that Helicone refused for good.", ["status"])
@@ -87,8 +90,12 @@ class BridgeMetrics:
         self._repeated_and_skipped["repeated"] += repeated
         self._repeated_and_skipped["filtered"] += filtered
 
+    def refused_request(self, reason: str) -> None:
+        """Count a request that was not taken; how many spans it had is not known then."""
+        self._refused_requests.labels(reason).inc()
+
     def refused(self, reason: str, spans: int) -> None:
-        """Count spans that were not taken."""
+        """Count spans that can't be used."""
         self._refused.labels(reason).inc(spans)
 
     def sent(self, size: int, seconds: float) -> None:

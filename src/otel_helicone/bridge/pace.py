@@ -38,6 +38,7 @@ class Pace:
         self._most = most
         self._paused_until = 0.0
         self._failures = 0
+        self._is_closed = False
         self._changed = asyncio.Condition()
 
     @property
@@ -51,7 +52,7 @@ class Pace:
                 paused = self.seconds_paused
                 # While Helicone is in trouble, one post at a time finds out whether it still is.
                 limit = 1 if self._failures >= _FAILURES_IN_A_ROW else max(int(self.limit), 1)
-                if not paused and self.in_flight < limit:
+                if not paused and self.in_flight < limit and not self._is_closed:
                     break
                 try:
                     # The condition is told of posts that end, not of time that passes.
@@ -65,6 +66,19 @@ class Pace:
         async with self._changed:
             self.in_flight -= 1
             self._changed.notify_all()
+
+    async def close(self, seconds: float) -> None:
+        """Let nothing more begin, and wait for what is in flight.
+
+        Args:
+            seconds: how long to wait at most.
+        """
+        self._is_closed = True
+        try:
+            async with asyncio.timeout(seconds), self._changed:
+                await self._changed.wait_for(lambda: not self.in_flight)
+        except TimeoutError:
+            pass
 
     def took(self) -> None:
         """Note that Helicone took or refused a post, and so is well."""

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-__all__ = ["SpoolError", "is_damaged", "lock", "open_database", "set_aside"]
+__all__ = ["SpoolError", "is_damaged", "lock", "open_beside", "open_database", "set_aside"]
 
 _logger: Final = logging.getLogger("otel_helicone")
 
@@ -128,6 +128,30 @@ def _opened(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def open_beside(path: Path) -> sqlite3.Connection:
+    """Open the spool of a bridge that may be running; nothing is made, checked or set aside.
+
+    Args:
+        path: the file.
+
+    Raises:
+        SpoolError: where there is none.
+    """
+    if not path.exists():
+        raise SpoolError(f"there is no spool {path}; name it with --spool")
+    database = sqlite3.connect(path, timeout=10, isolation_level=None)
+    try:
+        (owner,) = database.execute("PRAGMA application_id").fetchone()
+        database.execute("PRAGMA synchronous=FULL")
+    except sqlite3.Error as error:
+        database.close()
+        raise SpoolError(f"the spool {path} can't be read: {error}") from None
+    if owner != _APPLICATION_ID:
+        database.close()
+        raise SpoolError(f"{path} is no spool of a bridge")
+    return database
 
 
 def _make_tables(connection: sqlite3.Connection, path: Path) -> None:

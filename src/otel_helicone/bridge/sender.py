@@ -95,6 +95,14 @@ class Sender:
             await connection.close()
             await self._flush()
 
+    async def drain(self, seconds: float) -> None:
+        """Begin no more posts, and wait for those in flight.
+
+        Args:
+            seconds: how long to wait for their answers.
+        """
+        await self.pace.close(seconds)
+
     async def _read(self) -> None:
         last = 0
         while True:

@@ -1,0 +1,106 @@
+"""The arguments of ``otel-helicone bridge``. Imports nothing of the extra before it is run."""
+
+from __future__ import annotations
+
+import argparse
+
+__all__ = ["add_bridge"]
+
+
+def add_bridge(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command ``bridge`` and those below it."""
+    parser = commands.add_parser(
+        "bridge",
+        help="take OTLP from an OpenTelemetry Collector, and log to Helicone",
+        description="Take spans from an OpenTelemetry Collector over OTLP/HTTP, keep them on disk,"
+        " and log those of LLM calls, tools and retrievals to Helicone. Every option is also a"
+        " variable; docs/bridge.md has them all.",
+    )
+    _add_spool(parser)
+    parser.add_argument(
+        "--host", help="the address to listen on (HELICONE_BRIDGE_HOST, else 127.0.0.1)"
+    )
+    parser.add_argument(
+        "--port",
+        type=_port,
+        help="the port to listen on, 0 for a free one (HELICONE_BRIDGE_PORT, else 4319)",
+    )
+    parser.add_argument(
+        "--allow-anonymous",
+        action="store_true",
+        help="listen beyond this machine without HELICONE_BRIDGE_TOKEN",
+    )
+    parser.add_argument(
+        "--wait",
+        metavar="SECONDS",
+        type=float,
+        help="how long after its last span a trace is taken for complete (HELICONE_BRIDGE_WAIT,"
+        " else 60)",
+    )
+    parser.add_argument(
+        "--endpoint",
+        metavar="URL",
+        help="scheme and host of Helicone's log API (HELICONE_ENDPOINT, else Helicone's cloud)",
+    )
+    parser.set_defaults(command=_bridge, extra="bridge")
+    _add_dead(parser.add_subparsers(title="commands", metavar="COMMAND"))
+
+
+def _add_spool(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--spool",
+        metavar="PATH",
+        help="the file that holds what was not sent yet (HELICONE_BRIDGE_SPOOL, else one in the"
+        " user's state folder)",
+    )
+
+
+def _add_dead(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "dead",
+        help="look after logs that Helicone refused for good",
+        description="Look after logs that Helicone refused for good, also while the bridge runs.",
+    )
+    below = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, about in (
+        ("list", "list them, each with the reason"),
+        ("retry", "have the bridge send them again"),
+        ("drop", "delete them"),
+    ):
+        one = below.add_parser(name, help=about, description=f"{about.capitalize()}.")
+        _add_spool(one)
+        if name == "list":
+            one.add_argument("--json", action="store_true", help="print them as JSON, with bodies")
+        else:
+            which = one.add_mutually_exclusive_group(required=True)
+            which.add_argument("--all", action="store_true", help="all of them")
+            which.add_argument("number", metavar="NUMBER", type=int, nargs="*", default=[])
+        one.set_defaults(command=_dead, dead_command=name, extra="bridge")
+
+
+def _bridge(arguments: argparse.Namespace) -> int:
+    from otel_helicone.bridge.command import run_bridge
+
+    return run_bridge(
+        host=arguments.host,
+        port=arguments.port,
+        allow_anonymous=arguments.allow_anonymous,
+        spool=arguments.spool,
+        wait=arguments.wait,
+        endpoint=arguments.endpoint,
+    )
+
+
+def _dead(arguments: argparse.Namespace) -> int:
+    from otel_helicone.bridge.dead_letters import drop, list_all, retry
+
+    if arguments.dead_command == "list":
+        return list_all(arguments.spool, as_json=arguments.json)
+    numbers = None if arguments.all else arguments.number
+    return (retry if arguments.dead_command == "retry" else drop)(arguments.spool, numbers)
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) < 6 and int(text) < 65536:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 0 to 65535")

@@ -1,0 +1,212 @@
+"""The bridge as a whole: receives, stores, assembles and sends, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import Final
+
+from aiohttp import web
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+from otel_helicone.bridge.assembly import Assembler
+from otel_helicone.bridge.connection import Connection
+from otel_helicone.bridge.metrics import BridgeMetrics
+from otel_helicone.bridge.otlp import decode
+from otel_helicone.bridge.receiver import Receiver
+from otel_helicone.bridge.schema import SpoolError
+from otel_helicone.bridge.sender import Sender
+from otel_helicone.bridge.settings import BridgeSettings
+from otel_helicone.bridge.spans import Arrival, arrivals_of
+from otel_helicone.bridge.spool import Added, Spool, SpoolFull
+from otel_helicone.log_once import log_failure_once, warn_once
+from otel_helicone.processor import HeliconeSpanProcessor
+
+__all__ = ["Bridge", "PortTaken"]
+
+# A trace that waits is looked at no later than this after it is due.
+_LONGEST_NAP: Final = 0.5
+_SECONDS_BETWEEN_CLEANINGS: Final = 5.0
+# What is remembered for late spans gives way before anything is refused.
+_MOST_REMEMBERED: Final = 0.5
+_SECONDS_AFTER_TROUBLE: Final = 1.0
+_SECONDS_TO_DRAIN: Final = 5.0
+_MOST_HEADER_BYTES: Final = 16 * 1024
+
+
+class PortTaken(Exception):
+    """The port can't be listened on; the text names it and the reason."""
+
+
+class Bridge:
+    """Takes OTLP over HTTP and logs to Helicone. To be started in a running event loop.
+
+    Attributes:
+        metrics: what it tells of itself.
+    """
+
+    def __init__(self, settings: BridgeSettings) -> None:
+        """Open the spool; nothing is listened on or sent yet.
+
+        Args:
+            settings: see :func:`.make_bridge_settings`.
+
+        Raises:
+            SpoolError: where the spool can't be used.
+        """
+        self._settings = settings
+        exporter = settings.exporter
+        self._spool = Spool(settings.spool, max_bytes=settings.max_spool_bytes)
+        self._assembler = Assembler(
+            self._spool,
+            wait=settings.wait,
+            max_body_bytes=exporter.max_body_bytes,
+            include=exporter.include,
+            capture_content=exporter.capture_content,
+            redact=exporter.redact,
+            properties=dict(exporter.properties),
+        )
+        self.metrics = BridgeMetrics()
+        self._sender = Sender(
+            self._spool, self._connect, self.metrics, max_in_flight=exporter.max_in_flight
+        )
+        self.metrics.watch(
+            self._spool.counts,
+            lambda: {str(reason): n for reason, n in self._assembler.skipped.items()},
+            lambda: self._sender.pace.in_flight,
+        )
+        self._receiver = Receiver(settings, self.metrics, self._store, self._trouble)
+        self._runner: web.AppRunner | None = None
+        self._sending: asyncio.Task[None] | None = None
+        self._assembling = threading.Thread(
+            target=self._assemble, name="otel-helicone bridge assembler", daemon=True
+        )
+        self._wake = threading.Event()
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Begin to receive and to send.
+
+        Raises:
+            PortTaken: where the port can't be listened on.
+        """
+        self._loop = asyncio.get_running_loop()
+        # The rules of the session context that the environment sets hold here too.
+        self._rules = HeliconeSpanProcessor(inject=False, stamp=False, gateway=False)
+        self._runner = web.AppRunner(
+            self._receiver.application(),
+            access_log=None,
+            auto_decompress=False,  # it has no limit
+            max_line_size=_MOST_HEADER_BYTES,
+            max_field_size=_MOST_HEADER_BYTES,
+            shutdown_timeout=_SECONDS_TO_DRAIN,
+        )
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._settings.host, self._settings.port).start()
+        except OSError as error:
+            await self._close()
+            raise PortTaken(
+                f"can't listen on {self._settings.host}:{self._settings.port}: {error.strerror}"
+            ) from None
+        self._assembling.start()
+        with suppress_instrumentation():
+            self._sending = asyncio.create_task(self._sender.run())
+
+    @property
+    def url(self) -> str:
+        """Where it listens, once it was started."""
+        assert self._runner is not None
+        host, port = self._runner.addresses[0][:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def wait(self) -> None:
+        """Wait until it stops by itself, which only a failure of its own makes it do."""
+        assert self._sending is not None
+        await asyncio.shield(self._sending)
+
+    async def stop(self) -> None:
+        """Stop: what is being received is stored, what is in flight may be answered yet."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+        self._stopping = True
+        self._wake.set()
+        if self._assembling.is_alive():
+            await asyncio.to_thread(self._assembling.join)
+        if self._sending is not None:
+            await self._sender.drain(_SECONDS_TO_DRAIN)
+            self._sending.cancel()
+            await asyncio.wait([self._sending])
+        await self._close()
+
+    async def _close(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await asyncio.to_thread(self._receiver.close)
+        self._rules.shutdown()
+        self._spool.close()
+
+    def _connect(self) -> Connection:
+        exporter = self._settings.exporter
+        assert exporter.api_key is not None
+        return Connection(
+            exporter.endpoint, exporter.api_key, exporter.max_in_flight, exporter.timeout
+        )
+
+    def _store(self, body: bytes, content_type: str) -> tuple[Added, int]:
+        self._spool.check_room(len(body))
+        want_all = self._settings.exporter.include != "calls"
+        arrivals: list[Arrival] = []
+        rejected = 0
+        for arrival in arrivals_of(decode(body, content_type), want_all=want_all):
+            if arrival is None:
+                rejected += 1
+            else:
+                arrivals.append(arrival)
+        if not arrivals:
+            return Added(0, 0, 0), rejected
+        added = self._spool.add(arrivals, time.time(), self._settings.wait)
+        self._wake.set()
+        return added, rejected
+
+    def _trouble(self) -> str:
+        try:
+            self._spool.check_room(0)
+        except (SpoolFull, SpoolError) as error:
+            return str(error)
+        return "stopping" if self._stopping else ""
+
+    def _assemble(self) -> None:
+        """Look at traces as they fall due, in a thread of its own."""
+        cleaned = time.monotonic()
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                posts = self._assembler.step(time.time())
+                if posts:
+                    self._loop.call_soon_threadsafe(self._sender.wake)
+                if time.monotonic() - cleaned > _SECONDS_BETWEEN_CLEANINGS:
+                    self._clean()
+                    cleaned = time.monotonic()
+                if posts is None:
+                    due = self._assembler.seconds_until_due(time.time())
+                    self._wake.wait(_LONGEST_NAP if due is None else min(due, _LONGEST_NAP))
+            except (SpoolFull, SpoolError) as error:
+                warn_once(f"assembling:{error}", "No logs are made at present: %s.", error)
+                self._wake.wait(_SECONDS_AFTER_TROUBLE)
+            except Exception:
+                log_failure_once("assembling traces")
+                self._wake.wait(_SECONDS_AFTER_TROUBLE)
+
+    def _clean(self) -> None:
+        now = time.time()
+        while self._assembler.forget(now - self._settings.memory) and not self._stopping:
+            pass
+        while (
+            self._spool.used_bytes() > _MOST_REMEMBERED * self._settings.max_spool_bytes
+            and self._assembler.forget(now)
+            and not self._stopping
+        ):
+            pass

@@ -1,0 +1,84 @@
+"""What ``otel-helicone bridge`` does, once its arguments are read."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+
+from otel_helicone.bridge.bridge import Bridge, PortTaken
+from otel_helicone.bridge.schema import SpoolError
+from otel_helicone.bridge.settings import BridgeSettings, make_bridge_settings
+from otel_helicone.settings_reading import SettingError
+
+__all__ = ["run_bridge"]
+
+
+def run_bridge(
+    *,
+    host: str | None,
+    port: int | None,
+    allow_anonymous: bool,
+    spool: str | None,
+    wait: float | None,
+    endpoint: str | None,
+) -> int:
+    """Run the bridge until Ctrl-C or SIGTERM; see :func:`.make_bridge_settings`.
+
+    Returns:
+        The exit code: 0 after a stop, 1 where it could not run, 2 for a wrong setting.
+    """
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        settings = make_bridge_settings(
+            host=host,
+            port=port,
+            allow_anonymous=allow_anonymous,
+            spool=spool,
+            wait=wait,
+            endpoint=endpoint,
+        )
+    except SettingError as error:
+        return _failed(str(error), 2)
+    try:
+        asyncio.run(_run(settings))
+    except (SpoolError, PortTaken) as error:
+        return _failed(str(error), 1)
+    _say("Stopped; what was not sent yet is in the spool.")
+    return 0
+
+
+async def _run(settings: BridgeSettings) -> None:
+    bridge = Bridge(settings)
+    await bridge.start()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    _say(
+        "The bridge is running; Ctrl-C stops it.\n"
+        f"  takes     {bridge.url}/v1/traces (OTLP over HTTP)\n"
+        f"  metrics   {bridge.url}/metrics\n"
+        f"  logs to   {settings.exporter.endpoint}\n"
+        f"  spool     {settings.spool}"
+    )
+    stopping = asyncio.create_task(stop.wait())
+    failing = asyncio.create_task(bridge.wait())
+    try:
+        await asyncio.wait([stopping, failing], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        await bridge.stop()
+    if failing.done() and not failing.cancelled() and (error := failing.exception()) is not None:
+        raise error
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _failed(message: str, code: int) -> int:
+    sys.stderr.write(f"otel-helicone: {message}\n")
+    return code
