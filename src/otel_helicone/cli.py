@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from otel_helicone.bridge.arguments import add_bridge
+from otel_helicone.bridge.arguments import add_bridge, add_replay
 
 __all__ = ["main"]
 
@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_sessions(commands)
     add_bridge(commands)
+    add_replay(commands)
     _add_doctor(commands)
     return parser
 

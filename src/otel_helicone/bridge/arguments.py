@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-__all__ = ["add_bridge"]
+__all__ = ["add_bridge", "add_replay"]
 
 
 def add_bridge(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -44,6 +44,29 @@ def add_bridge(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.set_defaults(command=_bridge, extra="bridge")
     _add_dead(parser.add_subparsers(title="commands", metavar="COMMAND"))
+
+
+def add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command ``replay``."""
+    parser = commands.add_parser(
+        "replay",
+        help="log what is in files that the Collector wrote",
+        description="Log to Helicone what is in files that the Collector's file exporter wrote:"
+        " JSON or protobuf, compressed or not. Run again, it goes on where it was stopped, and what"
+        " was sent before changes nothing.",
+    )
+    parser.add_argument("file", metavar="FILE", nargs="+", help="a file, in the order of time")
+    parser.add_argument(
+        "--spool",
+        metavar="PATH",
+        help="the file that holds what was not sent yet (default: one in the user's state folder)",
+    )
+    parser.add_argument(
+        "--endpoint",
+        metavar="URL",
+        help="scheme and host of Helicone's log API (HELICONE_ENDPOINT, else Helicone's cloud)",
+    )
+    parser.set_defaults(command=_replay, extra="bridge")
 
 
 def _add_spool(parser: argparse.ArgumentParser) -> None:
@@ -89,6 +112,12 @@ def _bridge(arguments: argparse.Namespace) -> int:
         wait=arguments.wait,
         endpoint=arguments.endpoint,
     )
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from otel_helicone.bridge.replay import run_replay
+
+    return run_replay(arguments.file, spool=arguments.spool, endpoint=arguments.endpoint)
 
 
 def _dead(arguments: argparse.Namespace) -> int:

@@ -71,7 +71,10 @@ class Sender:
         self._more = asyncio.Event()
         self._flush_now = asyncio.Event()
         self._unsettled = 0
-        self._taken_in_all = 0
+        self.taken = 0
+        """How many posts Helicone took."""
+        self.wrong_key: str | None = None
+        """What Helicone said of the key, where that was the last that it said."""
 
     def wake(self) -> None:
         """Tell that there are new posts; from the loop's thread."""
@@ -129,7 +132,7 @@ class Sender:
             judgement = await self._send(connection, due)
             if judgement.verdict is Verdict.TAKEN:
                 self._taken.append(due.id)
-                self._taken_in_all += 1
+                self.taken += 1
                 self._metrics.sent(len(due.post.body), time.time() - due.received)
             else:
                 self._refused.append((due.id, judgement.reason))
@@ -147,14 +150,16 @@ class Sender:
     async def _send(self, connection: Connection, due: DuePost) -> Judgement:
         """Send a post until there is a final judgement."""
         failures = 0
-        others_before = self._taken_in_all
+        others_before = self.taken
         while True:
             async with self.pace:
                 judgement, trouble = await self._attempt(connection, due)
             if judgement is not None and judgement.verdict is not Verdict.RETRY:
                 if not judgement.wrong_key:
+                    self.wrong_key = None
                     self.pace.took()
                     return judgement
+                self.wrong_key = judgement.reason
                 # Not the fault of the post: it waits for a right key.
                 self.pace.pause(_SECONDS_BETWEEN_KEYS)
                 warn_once(
@@ -171,7 +176,7 @@ class Sender:
                 continue
             failures += 1
             self.pace.failed()
-            others = self._taken_in_all - others_before
+            others = self.taken - others_before
             if judgement is not None and failures >= _MOST_FAILURES and others >= _MOST_FAILURES:
                 return Judgement(Verdict.REFUSED, judgement.reason)
             asked = None if judgement is None else judgement.retry_after
