@@ -131,11 +131,13 @@ class Assembler:
             return None
         skipped: Counter[Skipped] = Counter()
         looks: list[Look] = []
-        settled = 0
+        settled = size = 0
         for trace_id, last, has_logs in due:
-            looks.append(self._look(trace_id, last, bool(has_logs), now, release_all, skipped))
-            settled += len(looks[-1].settled)
-            if settled >= 2 * _MOST_SPANS or sum(map(_size_of, looks)) > _MOST_BYTES:
+            look = self._look(trace_id, last, bool(has_logs), now, release_all, skipped)
+            looks.append(look)
+            settled += len(look.settled)
+            size += look.size
+            if settled >= 2 * _MOST_SPANS or size > _MOST_BYTES:
                 break
         names = self._names.take_new()
         self._spool.settle(looks, [(key, name, now) for key, name in names.items()])
@@ -156,7 +158,10 @@ class Assembler:
         is_complete = release_all or now >= last + self._wait
         overdue = now - self._wait * _LONGEST_WAITS
         after = blocked = 0
-        while rows := self._spool.waiting(trace_id, after, _MOST_SPANS, _MOST_BYTES):
+        while True:
+            rows, is_all = self._spool.waiting(trace_id, after, _MOST_SPANS, _MOST_BYTES)
+            if not rows:
+                break
             after = rows[-1].id
             trace.note(rows)
             ready = [
@@ -165,9 +170,11 @@ class Assembler:
             blocked += len(rows) - len(ready)
             if ready:
                 self._translate(ready, trace, has_logs, look, skipped)
-                if len(look.settled) >= _MOST_SPANS or _size_of(look) > _MOST_BYTES:
+                if len(look.settled) >= _MOST_SPANS or look.size > _MOST_BYTES:
                     look.due = now  # the rest in a transaction of its own
                     return look
+            if is_all:
+                break
         if blocked:
             look.due = last + self._wait
             look.not_before = now + blocked / _SPANS_A_MILLISECOND / 1000
@@ -190,7 +197,11 @@ class Assembler:
         self._remembered.move_to_end(trace.trace_id)
         if len(self._remembered) > _MOST_REMEMBERED:
             self._remembered.popitem(last=False)
-        spans = self._readable(ready)
+        stored = [OTLPSpan.FromString(row.content) for row in ready]
+        spans = [
+            readable(span, row.traits, self._origin(row))
+            for span, row in zip(stored, ready, strict=True)
+        ]
         around = trace.ancestors_of(ready)
         if any(not span.status.is_ok for span in spans):
             # Which HTTP status a failed call had, the span of its request may know alone.
@@ -210,20 +221,25 @@ class Assembler:
                 continue
             received = arrived.get(record.request_id, look.last)
             look.posts.append((received, Post(record.path, body, record.request_id)))
+            look.size += len(body)
         look.settled += [
-            (row.id, skeleton(OTLPSpan.FromString(row.content), structural=False)) for row in ready
+            (row.id, skeleton(span, structural=False))
+            for span, row in zip(stored, ready, strict=True)
         ]
 
     def _readable(self, rows: Iterable[Row]) -> list[ReadableSpan]:
-        spans = []
-        for row in rows:
-            origin = self._origins.get(row.origin)
-            if origin is None:
-                if len(self._origins) >= _MOST_ORIGINS:
-                    self._origins.clear()
-                origin = self._origins[row.origin] = origin_of(row.origin)
-            spans.append(readable(row.content, row.traits, origin))
-        return spans
+        return [
+            readable(OTLPSpan.FromString(row.content), row.traits, self._origin(row))
+            for row in rows
+        ]
+
+    def _origin(self, row: Row) -> Origin:
+        origin = self._origins.get(row.origin)
+        if origin is None:
+            if len(self._origins) >= _MOST_ORIGINS:
+                self._origins.clear()
+            origin = self._origins[row.origin] = origin_of(row.origin)
+        return origin
 
     def forget(self, before: float) -> int:
         """Forget some traces in which nothing waits; see :meth:`.Spool.forget`."""
@@ -233,10 +249,6 @@ class Assembler:
         """Give how long nothing is to do, 0 for none; None where nothing waits at all."""
         due = self._spool.next_due()
         return None if due is None else max(due - now, 0.0)
-
-
-def _size_of(look: Look) -> int:
-    return sum(len(post.body) for _, post in look.posts)
 
 
 class _Trace:

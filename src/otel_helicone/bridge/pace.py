@@ -39,7 +39,7 @@ class Pace:
         self._paused_until = 0.0
         self._failures = 0
         self._is_closed = False
-        self._changed = asyncio.Condition()
+        self._changed = asyncio.Event()
 
     @property
     def seconds_paused(self) -> float:
@@ -47,25 +47,30 @@ class Pace:
         return max(self._paused_until - time.monotonic(), 0.0)
 
     async def __aenter__(self) -> None:
-        async with self._changed:
-            while True:
-                paused = self.seconds_paused
-                # While Helicone is in trouble, one post at a time finds out whether it still is.
-                limit = 1 if self._failures >= _FAILURES_IN_A_ROW else max(int(self.limit), 1)
-                if not paused and self.in_flight < limit and not self._is_closed:
-                    break
-                try:
-                    # The condition is told of posts that end, not of time that passes.
-                    async with asyncio.timeout(paused or None):
-                        await self._changed.wait()
-                except TimeoutError:
-                    pass
-            self.in_flight += 1
+        # No lock is needed in one event loop, and nearly always there is nothing to wait for.
+        while not self._may_begin():
+            await self._change(self.seconds_paused or None)
+        self.in_flight += 1
 
     async def __aexit__(self, *_error: object) -> None:
-        async with self._changed:
-            self.in_flight -= 1
-            self._changed.notify_all()
+        self.in_flight -= 1
+        self._changed.set()
+
+    def _may_begin(self) -> bool:
+        if self._is_closed or self.seconds_paused:
+            return False
+        # While Helicone is in trouble, one post at a time finds out whether it still is.
+        in_trouble = self._failures >= _FAILURES_IN_A_ROW
+        return self.in_flight < (1 if in_trouble else max(int(self.limit), 1))
+
+    async def _change(self, seconds: float | None) -> None:
+        """Wait until a post has ended, for so long at most."""
+        self._changed.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
 
     async def close(self, seconds: float) -> None:
         """Let nothing more begin, and wait for what is in flight.
@@ -74,11 +79,9 @@ class Pace:
             seconds: how long to wait at most.
         """
         self._is_closed = True
-        try:
-            async with asyncio.timeout(seconds), self._changed:
-                await self._changed.wait_for(lambda: not self.in_flight)
-        except TimeoutError:
-            pass
+        deadline = time.monotonic() + seconds
+        while self.in_flight and (left := deadline - time.monotonic()) > 0:
+            await self._change(left)
 
     def took(self) -> None:
         """Note that Helicone took or refused a post, and so is well."""

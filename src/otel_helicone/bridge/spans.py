@@ -47,7 +47,7 @@ _STRUCTURAL: Final = frozenset(
         "http.status_code",
     }
 )
-# Of a span that was logged, what tells which call it was; longer texts are its content.
+# Of a span that was logged, what tells which call it was; what takes more bytes is its content.
 _LONGEST_KEPT: Final = 256
 _MOST_KEPT: Final = 64
 _LONGEST_NAME: Final = 1024
@@ -159,21 +159,9 @@ def skeleton(span: OTLPSpan, *, structural: bool) -> bytes:
         kept.start_time_unix_nano = span.start_time_unix_nano
         kept.end_time_unix_nano = span.end_time_unix_nano
         kept.status.code = span.status.code
-        kept.attributes.extend(_kept_attributes(span.attributes))
+        short = [item for item in span.attributes if item.ByteSize() <= _LONGEST_KEPT]
+        kept.attributes.extend(short[:_MOST_KEPT])
     return kept.SerializeToString()
-
-
-def _kept_attributes(attributes: Iterable[KeyValue]) -> Iterator[KeyValue]:
-    left = _MOST_KEPT
-    for attribute in attributes:
-        kind = attribute.value.WhichOneof("value")
-        if kind in ("bool_value", "int_value", "double_value") or (
-            kind == "string_value" and len(attribute.value.string_value) <= _LONGEST_KEPT
-        ):
-            yield attribute
-            left -= 1
-            if not left:
-                return
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,15 +197,14 @@ _STATUSES: Final = {1: StatusCode.OK, 2: StatusCode.ERROR}
 _UNSET: Final = Status()
 
 
-def readable(content: bytes, traits: int, origin: Origin) -> ReadableSpan:
+def readable(span: OTLPSpan, traits: int, origin: Origin) -> ReadableSpan:
     """Make a finished span of the SDK of a stored one.
 
     Args:
-        content: what :attr:`Arrival.content` holds.
+        span: what :attr:`Arrival.content` holds.
         traits: what :attr:`Arrival.traits` holds.
         origin: what it came from.
     """
-    span = OTLPSpan.FromString(content)
     trace_id = int.from_bytes(span.trace_id, "big")
     flags = TraceFlags(span.flags & 0xFF)
     parent = None

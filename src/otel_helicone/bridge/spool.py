@@ -98,6 +98,7 @@ class Look:
         trace_id: the trace.
         last: when its last span had come in then.
         posts: the logs that were made, each with the time at which its span came in.
+        size: how long the bodies of the posts are together.
         settled: the spans that need no log any more: their numbers, and what is left of them.
         due: when to look again; None where nothing waits.
         not_before: no look is worth its while until then, whatever comes in.
@@ -106,6 +107,7 @@ class Look:
     trace_id: bytes
     last: float
     posts: list[tuple[float, Post]] = field(default_factory=list)
+    size: int = 0
     settled: list[tuple[int, bytes]] = field(default_factory=list)
     due: float | None = None
     not_before: float = 0.0
@@ -320,18 +322,21 @@ class Spool:
             except sqlite3.Error as error:
                 raise self._trouble(error) from None
 
-    def _rows(self, where: str, values: Sequence[object], most_bytes: int) -> list[Row]:
+    def _rows(
+        self, where: str, values: Sequence[object], most_bytes: int
+    ) -> tuple[list[Row], bool]:
+        """Give rows, and whether there were more than so many bytes."""
         given: list[Row] = []
         with self._mutex:
             try:
                 for found in self._database.execute(f"{_ROW} {where}", values):
                     most_bytes -= len(found[6])
                     if given and most_bytes < 0:
-                        break
+                        return given, True
                     given.append(Row(*found))
             except sqlite3.Error as error:
                 raise self._trouble(error) from None
-        return given
+        return given, False
 
     def due_traces(self, now: float, most: int) -> list[tuple[bytes, float, bool]]:
         """Give the traces to look at: the id, when its last span came, whether it has logs."""
@@ -345,8 +350,10 @@ class Spool:
         due: float | None = self._read("SELECT min(due) FROM trace WHERE due IS NOT NULL")[0][0]
         return due
 
-    def waiting(self, trace_id: bytes, after: int, most: int, most_bytes: int) -> list[Row]:
-        """Give spans of a trace that wait, in the order of their arrival.
+    def waiting(
+        self, trace_id: bytes, after: int, most: int, most_bytes: int
+    ) -> tuple[list[Row], bool]:
+        """Give spans of a trace that wait, in the order of their arrival, and if these are all.
 
         Args:
             trace_id: the trace.
@@ -354,26 +361,27 @@ class Spool:
             most: how many to give.
             most_bytes: how long they may be together; one at least is given.
         """
-        return self._rows(
+        rows, is_cut = self._rows(
             "WHERE trace_id = ? AND state = 0 AND span.id > ? ORDER BY span.id LIMIT ?",
             (trace_id, after, most),
             most_bytes,
         )
+        return rows, len(rows) < most and not is_cut
 
     def span(self, trace_id: bytes, span_id: bytes) -> Row | None:
         """Give a span of a trace, None where it is not known."""
-        found = self._rows("WHERE trace_id = ? AND span_id = ?", (trace_id, span_id), 1)
+        found, _ = self._rows("WHERE trace_id = ? AND span_id = ?", (trace_id, span_id), 1)
         return found[0] if found else None
 
     def requests(self, trace_id: bytes, most: int) -> list[Row]:
         """Give spans of a trace that are requests to somebody and are not logged themselves."""
         where = f"WHERE trace_id = ? AND state = {_KNOWN} AND traits & {int(Traits.CLIENT)} LIMIT ?"
-        return self._rows(where, (trace_id, most), _MOST_ROW_BYTES)
+        return self._rows(where, (trace_id, most), _MOST_ROW_BYTES)[0]
 
     def logged(self, trace_id: bytes, most: int) -> list[Row]:
         """Give spans of a trace whose logs were made, the newest."""
         where = f"WHERE trace_id = ? AND state = {_LOGGED} ORDER BY span.id DESC LIMIT ?"
-        return self._rows(where, (trace_id, most), _MOST_ROW_BYTES)[::-1]
+        return self._rows(where, (trace_id, most), _MOST_ROW_BYTES)[0][::-1]
 
     def settle(self, looks: Sequence[Look], names: Iterable[tuple[str, str | None, float]]) -> None:
         """Store what looks at traces have come to, all or nothing.
@@ -387,24 +395,27 @@ class Spool:
             SpoolError: where it can't be written.
         """
         with self._transaction() as database:
-            for look in looks:
-                database.executemany(
-                    "INSERT INTO post (request_id, path, received, body) VALUES (?, ?, ?, ?)",
-                    [(p.request_id, p.path, received, p.body) for received, p in look.posts],
-                )
-                database.executemany(
-                    f"UPDATE span SET state = {_LOGGED}, content = ? WHERE id = ?",
-                    [(content, number) for number, content in look.settled],
-                )
-                # Where more came in while it was looked at, that has set when to look again.
-                database.execute(
-                    "UPDATE trace SET has_logs = has_logs | ?1, not_before = ?2,"
-                    " due = CASE WHEN last > ?5 THEN due ELSE ?4 END WHERE trace_id = ?3",
-                    (
-                        *(bool(look.settled), look.not_before, look.trace_id, look.due),
-                        look.last,
-                    ),
-                )
+            database.executemany(
+                "INSERT INTO post (request_id, path, received, body) VALUES (?, ?, ?, ?)",
+                [
+                    (post.request_id, post.path, received, post.body)
+                    for look in looks
+                    for received, post in look.posts
+                ],
+            )
+            database.executemany(
+                f"UPDATE span SET state = {_LOGGED}, content = ? WHERE id = ?",
+                [(content, number) for look in looks for number, content in look.settled],
+            )
+            # Where more came in while it was looked at, that has set when to look again.
+            database.executemany(
+                "UPDATE trace SET has_logs = has_logs | ?1, not_before = ?2,"
+                " due = CASE WHEN last > ?5 THEN due ELSE ?4 END WHERE trace_id = ?3",
+                [
+                    (bool(look.settled), look.not_before, look.trace_id, look.due, look.last)
+                    for look in looks
+                ],
+            )
             database.executemany("INSERT OR REPLACE INTO session_name VALUES (?, ?, ?)", names)
         with self._mutex:
             self._waiting_spans -= sum(len(look.settled) for look in looks)
