@@ -16,7 +16,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as OTLPSpan
 from opentelemetry.sdk.trace import ReadableSpan
 
 from otel_helicone.bridge.spans import Origin, Traits, origin_of, readable, skeleton
-from otel_helicone.bridge.spool import Look, Row, Spool
+from otel_helicone.bridge.spool import Spool
+from otel_helicone.bridge.stored import Look, Row
 from otel_helicone.delivery.post import Post
 from otel_helicone.log_once import log_failure_once
 from otel_helicone.logs.observed import key_of

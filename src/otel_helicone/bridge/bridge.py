@@ -19,7 +19,8 @@ from otel_helicone.bridge.schema import SpoolError
 from otel_helicone.bridge.sender import Sender
 from otel_helicone.bridge.settings import BridgeSettings
 from otel_helicone.bridge.spans import Arrival, arrivals_of
-from otel_helicone.bridge.spool import Added, Spool, SpoolFull
+from otel_helicone.bridge.spool import Spool
+from otel_helicone.bridge.stored import Added, SpoolFull
 from otel_helicone.log_once import log_failure_once, warn_once
 from otel_helicone.processor import HeliconeSpanProcessor
 

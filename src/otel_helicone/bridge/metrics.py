@@ -12,7 +12,7 @@ from prometheus_client import Counter as PrometheusCounter
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from otel_helicone.bridge.spool import Counts
+from otel_helicone.bridge.stored import Counts
 
 __all__ = ["BridgeMetrics"]
 

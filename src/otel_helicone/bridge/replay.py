@@ -36,7 +36,8 @@ from otel_helicone.bridge.schema import SpoolError
 from otel_helicone.bridge.sender import Sender
 from otel_helicone.bridge.settings import BridgeSettings, make_bridge_settings, spool_path
 from otel_helicone.bridge.spans import arrivals_of
-from otel_helicone.bridge.spool import Spool, SpoolFull
+from otel_helicone.bridge.spool import Spool
+from otel_helicone.bridge.stored import SpoolFull
 from otel_helicone.bridge.telemetry_files import (
     FileError,
     StoredRequest,

@@ -169,6 +169,9 @@ def _make_tables(connection: sqlite3.Connection, path: Path) -> None:
     for statement in _TABLES.split(";"):
         if statement.strip():
             connection.execute(statement)
+    # Numbers are never used again, not even where a spool begins in the place of a damaged one.
+    first = time.time_ns() // 1000
+    connection.execute("INSERT INTO sqlite_sequence VALUES ('post', ?)", (first,))
     connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version={_VERSION}")
     connection.execute("COMMIT")

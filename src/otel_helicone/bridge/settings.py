@@ -22,7 +22,7 @@ DEFAULT_PORT: Final = 4319
 _DEFAULT_WAIT: Final = 60.0
 _DEFAULT_MEMORY: Final = 600.0
 _MIB: Final = 1024 * 1024
-_DEFAULT_REQUEST_MIB: Final = 64.0
+_DEFAULT_REQUEST_MIB: Final = 32.0
 _DEFAULT_SPOOL_MIB: Final = 4096.0
 _DEFAULT_IN_FLIGHT: Final = 64
 
@@ -81,7 +81,7 @@ def make_bridge_settings(
             ``HELICONE_BRIDGE_SPOOL``.
         max_spool_mib: how large the spool may become, in MiB; 4096 by default.
             ``HELICONE_BRIDGE_MAX_SPOOL_MIB``.
-        max_request_mib: how large a request may be, before and after decompression, in MiB; 64 by
+        max_request_mib: how large a request may be, before and after decompression, in MiB; 32 by
             default. ``HELICONE_BRIDGE_MAX_REQUEST_MIB``.
         wait: how long after its last span a trace is taken for complete, in seconds; 60 by
             default. ``HELICONE_BRIDGE_WAIT``.

@@ -8,21 +8,19 @@ spans below it look for their path, until its trace is forgotten.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from otel_helicone.bridge.schema import SpoolError, is_damaged, lock, open_database, set_aside
+from otel_helicone.bridge.database import SpoolDatabase
 from otel_helicone.bridge.spans import Arrival, Traits
+from otel_helicone.bridge.stored import Added, Counts, DuePost, Look, Row, SpoolFull
 from otel_helicone.delivery.post import Post
 
-__all__ = ["Added", "Counts", "DuePost", "Look", "Row", "Spool", "SpoolFull"]
+__all__ = ["Spool"]
 
 _WAITING: Final = 0
 _KNOWN: Final = 1
@@ -31,105 +29,6 @@ _LOGGED: Final = 2
 _LEAST_FREE_BYTES: Final = 32 * 1024 * 1024
 _MOST_ORIGINS: Final = 2000
 _MOST_ROW_BYTES: Final = 16 * 1024 * 1024
-
-
-class SpoolFull(Exception):
-    """There is no room for more; the message says of what."""
-
-
-@dataclass(frozen=True, slots=True)
-class Added:
-    """What became of the spans of a request.
-
-    Attributes:
-        stored: how many are new.
-        repeated: how many had come before.
-        waiting: how many of the new ones wait for a log.
-    """
-
-    stored: int
-    repeated: int
-    waiting: int
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A stored span.
-
-    Attributes:
-        id: its number, in the order of arrival.
-        span_id: the span's id.
-        parent_id: its parent's.
-        traits: what can be told of it.
-        received: when it came in, in seconds since 1970.
-        origin: what it came from, as it is stored.
-        content: the ``Span``, or its skeleton.
-    """
-
-    id: int
-    span_id: bytes
-    parent_id: bytes | None
-    traits: int
-    received: float
-    origin: bytes = field(repr=False)
-    content: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class DuePost:
-    """A post that is to be sent.
-
-    Attributes:
-        id: its number, in the order in which the posts were made.
-        received: when its span came in, in seconds since 1970.
-        post: the post.
-    """
-
-    id: int
-    received: float
-    post: Post
-
-
-@dataclass(slots=True)
-class Look:
-    """What a look at a trace has come to.
-
-    Attributes:
-        trace_id: the trace.
-        last: when its last span had come in then.
-        posts: the logs that were made, each with the time at which its span came in.
-        size: how long the bodies of the posts are together.
-        settled: the spans that need no log any more: their numbers, and what is left of them.
-        due: when to look again; None where nothing waits.
-        not_before: no look is worth its while until then, whatever comes in.
-    """
-
-    trace_id: bytes
-    last: float
-    posts: list[tuple[float, Post]] = field(default_factory=list)
-    size: int = 0
-    settled: list[tuple[int, bytes]] = field(default_factory=list)
-    due: float | None = None
-    not_before: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What the spool holds.
-
-    Attributes:
-        waiting_spans: spans that wait to be placed.
-        posts: logs that wait to be sent.
-        dead: logs that Helicone refused for good.
-        used_bytes: how much of the file is in use.
-        oldest: when the oldest of what waits came in, in seconds since 1970; None for nothing.
-    """
-
-    waiting_spans: int
-    posts: int
-    dead: int
-    used_bytes: int
-    oldest: float | None
 
 
 _ROW: Final = (
@@ -141,83 +40,44 @@ _ROW: Final = (
 class Spool:
     """One SQLite file. Safe to use from several threads; one process at a time."""
 
-    def __init__(self, path: Path, *, max_bytes: int, is_only_reader: bool = True) -> None:
+    def __init__(self, path: Path, *, max_bytes: int) -> None:
         """Open the spool, or begin one.
 
         Args:
             path: the file.
             max_bytes: how large what is in it may become, in bytes.
-            is_only_reader: whether to keep other bridges away from it; False to look after the
-                dead letters of a bridge that runs.
 
         Raises:
             SpoolError: where it can't be used.
         """
         self.path = path
         self._max_bytes = max_bytes
-        self._mutex = threading.RLock()
-        self._lock = lock(path) if is_only_reader else None
-        try:
-            self._database = open_database(path)
-        except BaseException:
-            self._unlock()
-            raise
+        self._database = SpoolDatabase(path)
         self._origins: dict[bytes, int] = {}
-        self._waiting_spans = self._count("span WHERE state = 0")
-        self._posts = self._count("post")
+        self._begun_anew = 0
+        self._count_again()
+
+    def _count_again(self) -> None:
+        self._waiting_spans = self._database.count("span WHERE state = 0")
+        self._posts = self._database.count("post")
 
     def close(self) -> None:
         """Close the file."""
-        with self._mutex:
-            self._database.close()
-            self._unlock()
-
-    def _unlock(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-
-    def _count(self, of: str) -> int:
-        (count,) = self._database.execute(f"SELECT count(*) FROM {of}").fetchone()
-        return int(count)
+        self._database.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """Do all or nothing, and have it on the disk."""
-        with self._mutex:
+        with self._database.mutex:
+            if self._begun_anew != self._database.begun_anew:
+                self._begun_anew = self._database.begun_anew
+                self._origins.clear()
+                self._count_again()
             try:
-                self._database.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self._database
-                    self._database.execute("COMMIT")
-                except BaseException:
-                    if self._database.in_transaction:
-                        self._database.execute("ROLLBACK")
-                    self._origins.clear()
-                    raise
-            except sqlite3.Error as error:
-                raise self._trouble(error) from None
-
-    def _trouble(self, error: sqlite3.Error) -> Exception:
-        if is_damaged(error):
-            self._database.close()
-            set_aside(self.path, str(error))
-            self._database = open_database(self.path)
-            self._waiting_spans = self._posts = 0
-            return SpoolError(f"the spool was damaged and has begun anew: {error}")
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code == sqlite3.SQLITE_FULL:
-            return SpoolFull("the disk is full")
-        return SpoolError(f"the spool {self.path} can't be written: {error}")
-
-    def used_bytes(self) -> int:
-        """Give how much of the file is in use, in bytes."""
-        with self._mutex:
-            pages, free, size = (
-                self._database.execute(f"PRAGMA {name}").fetchone()[0]
-                for name in ("page_count", "freelist_count", "page_size")
-            )
-        return int((pages - free) * size)
+                with self._database.transaction() as connection:
+                    yield connection
+            except BaseException:
+                self._origins.clear()  # some may have been in what was rolled back
+                raise
 
     def check_room(self, size: int) -> None:
         """See whether there is room for a request.
@@ -228,7 +88,7 @@ class Spool:
         Raises:
             SpoolFull: where there is none.
         """
-        if self.used_bytes() + size > self._max_bytes:
+        if self._database.used_bytes() + size > self._max_bytes:
             raise SpoolFull("the spool is full")
         if shutil.disk_usage(self.path.parent).free < size + _LEAST_FREE_BYTES:
             raise SpoolFull("the disk is nearly full")
@@ -264,7 +124,11 @@ class Spool:
                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         *(arrival.trace_id, arrival.span_id, arrival.parent_id, arrival.traits),
-                        *(_WAITING if wanted else _KNOWN, now, self._origin(arrival.origin)),
+                        *(
+                            _WAITING if wanted else _KNOWN,
+                            now,
+                            self._origin(database, arrival.origin),
+                        ),
                         arrival.content,
                     ),
                 )
@@ -293,61 +157,57 @@ class Spool:
                     " ON CONFLICT (source) DO UPDATE SET position = ?2",
                     progress,
                 )
-        with self._mutex:
+        with self._database.mutex:
             self._waiting_spans += waiting
         return Added(stored, repeated, waiting)
 
-    def _origin(self, content: bytes) -> int:
+    def _origin(self, database: sqlite3.Connection, content: bytes) -> int:
         known = self._origins.get(content)
         if known is not None:
             return known
         if len(self._origins) >= _MOST_ORIGINS:
             self._origins.clear()
-        self._database.execute("INSERT OR IGNORE INTO origin (content) VALUES (?)", (content,))
-        (number,) = self._database.execute(
+        database.execute("INSERT OR IGNORE INTO origin (content) VALUES (?)", (content,))
+        (number,) = database.execute(
             "SELECT id FROM origin WHERE content = ?", (content,)
         ).fetchone()
         self._origins[content] = number
         return int(number)
 
+    def used_bytes(self) -> int:
+        """Give how much of the file is in use, in bytes."""
+        return self._database.used_bytes()
+
     def progress(self, source: str) -> int:
         """Give up to where something was read, 0 for what is new."""
-        rows = self._read("SELECT position FROM progress WHERE source = ?", (source,))
+        rows = self._database.read("SELECT position FROM progress WHERE source = ?", (source,))
         return int(rows[0][0]) if rows else 0
-
-    def _read(self, query: str, values: Sequence[object] = ()) -> list[Any]:
-        with self._mutex:
-            try:
-                return self._database.execute(query, values).fetchall()
-            except sqlite3.Error as error:
-                raise self._trouble(error) from None
 
     def _rows(
         self, where: str, values: Sequence[object], most_bytes: int
     ) -> tuple[list[Row], bool]:
         """Give rows, and whether there were more than so many bytes."""
         given: list[Row] = []
-        with self._mutex:
-            try:
-                for found in self._database.execute(f"{_ROW} {where}", values):
-                    most_bytes -= len(found[6])
-                    if given and most_bytes < 0:
-                        return given, True
-                    given.append(Row(*found))
-            except sqlite3.Error as error:
-                raise self._trouble(error) from None
+        with self._database.rows(f"{_ROW} {where}", values) as rows:
+            for found in rows:
+                most_bytes -= len(found[6])
+                if given and most_bytes < 0:
+                    return given, True
+                given.append(Row(*found))
         return given, False
 
     def due_traces(self, now: float, most: int) -> list[tuple[bytes, float, bool]]:
         """Give the traces to look at: the id, when its last span came, whether it has logs."""
-        return self._read(
+        return self._database.read(
             "SELECT trace_id, last, has_logs FROM trace WHERE due <= ? ORDER BY due LIMIT ?",
             (now, most),
         )
 
     def next_due(self) -> float | None:
         """Give when the next trace is to be looked at, None where none is."""
-        due: float | None = self._read("SELECT min(due) FROM trace WHERE due IS NOT NULL")[0][0]
+        due: float | None = self._database.read("SELECT min(due) FROM trace WHERE due IS NOT NULL")[
+            0
+        ][0]
         return due
 
     def waiting(
@@ -417,13 +277,15 @@ class Spool:
                 ],
             )
             database.executemany("INSERT OR REPLACE INTO session_name VALUES (?, ?, ?)", names)
-        with self._mutex:
+        with self._database.mutex:
             self._waiting_spans -= sum(len(look.settled) for look in looks)
             self._posts += sum(len(look.posts) for look in looks)
 
     def session_name(self, session_id: str) -> tuple[str | None] | None:
         """Give the name of a session, None where nothing is known of it."""
-        found = self._read("SELECT name FROM session_name WHERE session_id = ?", (session_id,))
+        found = self._database.read(
+            "SELECT name FROM session_name WHERE session_id = ?", (session_id,)
+        )
         return found[0] if found else None
 
     def posts(self, after: int, most: int, most_bytes: int) -> list[DuePost]:
@@ -435,19 +297,13 @@ class Spool:
             most_bytes: how long they may be together; one at least is given.
         """
         given: list[DuePost] = []
-        with self._mutex:
-            try:
-                for number, request_id, path, received, body in self._database.execute(
-                    "SELECT id, request_id, path, received, body FROM post WHERE id > ?"
-                    " ORDER BY id LIMIT ?",
-                    (after, most),
-                ):
-                    most_bytes -= len(body)
-                    if given and most_bytes < 0:
-                        break
-                    given.append(DuePost(number, received, Post(path, body, request_id)))
-            except sqlite3.Error as error:
-                raise self._trouble(error) from None
+        query = "SELECT id, request_id, path, received, body FROM post WHERE id > ? ORDER BY id"
+        with self._database.rows(f"{query} LIMIT ?", (after, most)) as rows:
+            for number, request_id, path, received, body in rows:
+                most_bytes -= len(body)
+                if given and most_bytes < 0:
+                    break
+                given.append(DuePost(number, received, Post(path, body, request_id)))
         return given
 
     def finish(self, taken: Sequence[int], refused: Sequence[tuple[int, str]], now: float) -> None:
@@ -467,7 +323,7 @@ class Spool:
                     (now, reason, number),
                 )
                 database.execute("DELETE FROM post WHERE id = ?", (number,))
-        with self._mutex:
+        with self._database.mutex:
             self._posts -= len(taken) + len(refused)
 
     def forget(self, before: float, most: int) -> int:
@@ -488,7 +344,7 @@ class Spool:
             database.executemany("DELETE FROM span WHERE trace_id = ?", gone)
             database.executemany("DELETE FROM trace WHERE trace_id = ?", gone)
             database.execute("DELETE FROM session_name WHERE used < ?", (before,))
-            if len(gone) < most and self._count("origin") > _MOST_ORIGINS:
+            if len(gone) < most and self._database.count("origin") > _MOST_ORIGINS:
                 self._origins.clear()
                 database.execute(
                     "DELETE FROM origin WHERE id NOT IN (SELECT DISTINCT origin FROM span)"
@@ -497,18 +353,18 @@ class Spool:
 
     def counts(self) -> Counts:
         """Give what the spool holds."""
-        with self._mutex:
+        with self._database.mutex:
             oldest = [
-                self._read("SELECT received FROM post ORDER BY id LIMIT 1"),
-                self._read("SELECT min(received) FROM span WHERE state = 0"),
+                self._database.read("SELECT received FROM post ORDER BY id LIMIT 1"),
+                self._database.read("SELECT min(received) FROM span WHERE state = 0"),
             ]
             if not oldest[0]:
                 self._posts = 0  # those that another process had added are counted right again
             return Counts(
                 waiting_spans=self._waiting_spans,
                 posts=max(self._posts, 0),
-                dead=self._count("dead"),
-                used_bytes=self.used_bytes(),
+                dead=self._database.count("dead"),
+                used_bytes=self._database.used_bytes(),
                 oldest=min(
                     (rows[0][0] for rows in oldest if rows and rows[0][0] is not None),
                     default=None,
