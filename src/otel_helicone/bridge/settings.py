@@ -129,30 +129,30 @@ def make_bridge_settings(
     def number(argument: str, variable: str, given: float | None, default: float) -> float:
         return read(argument, variable, given, _number, _positive, default)
 
+    spool_mib = number(
+        "max_spool_mib", "HELICONE_BRIDGE_MAX_SPOOL_MIB", max_spool_mib, _DEFAULT_SPOOL_MIB
+    )
+    request_mib = number(
+        "max_request_mib",
+        "HELICONE_BRIDGE_MAX_REQUEST_MIB",
+        max_request_mib,
+        min(_DEFAULT_REQUEST_MIB, spool_mib / 2),
+    )
+    if request_mib > spool_mib / 2:
+        # Such a request might never find room, and be sent again for ever.
+        raise SettingError(
+            "HELICONE_BRIDGE_MAX_REQUEST_MIB" if max_request_mib is None else "max_request_mib",
+            request_mib,
+            f"give no more than half of what the spool may have, {spool_mib} MiB",
+        )
     return BridgeSettings(
         exporter=exporter,
         host=listen_on,
         port=read("port", "HELICONE_BRIDGE_PORT", port, _number, _port, DEFAULT_PORT),
         token=wanted,
         spool=spool_path(spool, environ),
-        max_spool_bytes=int(
-            _MIB
-            * number(
-                "max_spool_mib",
-                "HELICONE_BRIDGE_MAX_SPOOL_MIB",
-                max_spool_mib,
-                _DEFAULT_SPOOL_MIB,
-            )
-        ),
-        max_request_bytes=int(
-            _MIB
-            * number(
-                "max_request_mib",
-                "HELICONE_BRIDGE_MAX_REQUEST_MIB",
-                max_request_mib,
-                _DEFAULT_REQUEST_MIB,
-            )
-        ),
+        max_spool_bytes=int(_MIB * spool_mib),
+        max_request_bytes=int(_MIB * request_mib),
         wait=number("wait", "HELICONE_BRIDGE_WAIT", wait, _DEFAULT_WAIT),
         memory=number("memory", "HELICONE_BRIDGE_MEMORY", memory, _DEFAULT_MEMORY),
     )
