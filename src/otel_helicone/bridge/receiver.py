@@ -163,7 +163,8 @@ class Receiver:
                 self._threads, self._stored, request, body, encoding, content_type
             )
         except TimeoutError:
-            return self._refused(request, 408, "slow", "the request took too long to arrive")
+            # Not 408, on which the Collector drops the spans.
+            return self._later(request, "slow", "the request took too long to arrive")
         finally:
             self._requests -= 1
             self._bytes -= size
