@@ -11,9 +11,20 @@ import argparse
 import platform
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
-from benchmarks import export, imports, injection, memory, spans, translation
+from benchmarks import bridge, export, imports, injection, memory, spans, translation
 from benchmarks.measuring import Goal
+
+PARTS: dict[str, ModuleType] = {
+    "spans": spans,
+    "injection": injection,
+    "memory": memory,
+    "translation": translation,
+    "export": export,
+    "bridge": bridge,
+    "imports": imports,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,12 +32,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15, help="rounds of each (default: 15)")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a goal is missed")
+    parser.add_argument("--only", choices=PARTS, help="measure this alone")
     arguments = parser.parse_args(argv)
     print(f"Python {platform.python_version()}, best of {arguments.rounds} rounds taken in turns\n")
     goals: list[Goal] = []
-    for part in (spans, injection, memory, translation, export, imports):
-        goals += part.run(arguments.rounds)
-        print()
+    for name, part in PARTS.items():
+        if arguments.only in (None, name):
+            goals += part.run(arguments.rounds)
+            print()
     print("Goals")
     for goal in goals:
         print(f"  {'reached' if goal.reached else 'MISSED '}  {goal.text}")

@@ -334,3 +334,18 @@ def test_what_was_not_sent_is_sent_after_a_restart(
         assert bridge.metrics()["spans_waiting"] == 4
         bridge.send(root)
         assert paths_of(rows_of(helicone, 4)) == TRIP
+
+
+def test_the_settings_of_the_session_context_hold_here_too(
+    make_bridge: MakeBridge,
+    helicone: LocalHelicone,
+    service: Service,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HELICONE_SESSION_ID_FORMAT", "uuid")
+    with make_bridge() as bridge:
+        trace_id = trip(service)
+        bridge.send(*service.take())
+        rows = rows_of(helicone, 4)
+    assert {str(row.session_id).replace("-", "") for row in rows} == {trace_id}
+    assert {str(row.session_id).count("-") for row in rows} == {4}

@@ -15,6 +15,7 @@ from typing import Final
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OTLPSpan
 from opentelemetry.sdk.trace import ReadableSpan
 
+from otel_helicone.bridge.settings import BridgeSettings
 from otel_helicone.bridge.spans import Origin, Traits, origin_of, readable, skeleton
 from otel_helicone.bridge.spool import Spool
 from otel_helicone.bridge.stored import Look, Row
@@ -23,7 +24,8 @@ from otel_helicone.log_once import log_failure_once
 from otel_helicone.logs.observed import key_of
 from otel_helicone.logs.placing import Placer, SessionNames
 from otel_helicone.logs.request_id import request_id_of
-from otel_helicone.logs.translating import Include, Redact, Skipped, Translator
+from otel_helicone.logs.translating import Skipped, Translator
+from otel_helicone.processor import HeliconeSpanProcessor
 
 __all__ = ["Assembler"]
 
@@ -75,39 +77,28 @@ class StoredNames(SessionNames):
 class Assembler:
     """Looks at traces that are due, and makes the logs of their spans. Used by one thread."""
 
-    def __init__(
-        self,
-        spool: Spool,
-        *,
-        wait: float,
-        max_body_bytes: int,
-        include: Include = "calls",
-        capture_content: bool = True,
-        redact: Redact | None = None,
-        properties: dict[str, str] | None = None,
-    ) -> None:
+    def __init__(self, spool: Spool, settings: BridgeSettings) -> None:
         """Describe how logs are made.
 
         Args:
             spool: where the spans are, and where the posts go.
-            wait: how long after its last span a trace is taken for complete, in seconds.
-            max_body_bytes: how long one post may be.
-            include: see :class:`otel_helicone.HeliconeSpanExporter`, for the others too.
-            capture_content: whether bodies are sent.
-            redact: sees each body before.
-            properties: custom properties of every log.
+            settings: see :func:`.make_bridge_settings`.
         """
+        exporter = settings.exporter
         self._spool = spool
-        self._wait = wait
-        self._max_body_bytes = max_body_bytes
+        self._wait = settings.wait
+        self._max_body_bytes = exporter.max_body_bytes
         self._names = StoredNames(spool)
         self._translator = Translator(
-            include=include,
-            capture_content=capture_content,
-            redact=redact,
-            properties=properties,
+            include=exporter.include,
+            capture_content=exporter.capture_content,
+            redact=exporter.redact,
+            properties=exporter.properties,
             placer=Placer(names=self._names, whole_traces=True),
         )
+        # The rules of the session context that the environment sets, such as how a trace id is
+        # written, hold here as they do in an application.
+        self._rules = HeliconeSpanProcessor(inject=False, stamp=False, gateway=False)
         self._remembered: OrderedDict[bytes, None] = OrderedDict()
         self._origins: dict[bytes, Origin] = {}
         self.skipped: Counter[Skipped] = Counter()
@@ -241,6 +232,10 @@ class Assembler:
                 self._origins.clear()
             origin = self._origins[row.origin] = origin_of(row.origin)
         return origin
+
+    def close(self) -> None:
+        """Take the rules off again."""
+        self._rules.shutdown()
 
     def forget(self, before: float) -> int:
         """Forget some traces in which nothing waits; see :meth:`.Spool.forget`."""

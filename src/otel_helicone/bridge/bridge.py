@@ -11,7 +11,6 @@ from aiohttp import web
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from otel_helicone.bridge.assembly import Assembler
-from otel_helicone.bridge.connection import Connection
 from otel_helicone.bridge.metrics import BridgeMetrics
 from otel_helicone.bridge.otlp import decode
 from otel_helicone.bridge.receiver import Receiver
@@ -22,7 +21,6 @@ from otel_helicone.bridge.spans import Arrival, arrivals_of
 from otel_helicone.bridge.spool import Spool
 from otel_helicone.bridge.stored import Added, SpoolFull
 from otel_helicone.log_once import log_failure_once, warn_once
-from otel_helicone.processor import HeliconeSpanProcessor
 
 __all__ = ["Bridge", "PortTaken"]
 
@@ -57,21 +55,10 @@ class Bridge:
             SpoolError: where the spool can't be used.
         """
         self._settings = settings
-        exporter = settings.exporter
         self._spool = Spool(settings.spool, max_bytes=settings.max_spool_bytes)
-        self._assembler = Assembler(
-            self._spool,
-            wait=settings.wait,
-            max_body_bytes=exporter.max_body_bytes,
-            include=exporter.include,
-            capture_content=exporter.capture_content,
-            redact=exporter.redact,
-            properties=dict(exporter.properties),
-        )
+        self._assembler = Assembler(self._spool, settings)
         self.metrics = BridgeMetrics()
-        self._sender = Sender(
-            self._spool, self._connect, self.metrics, max_in_flight=exporter.max_in_flight
-        )
+        self._sender = Sender(self._spool, self.metrics, settings.exporter)
         self.metrics.watch(
             self._spool.counts,
             lambda: {str(reason): n for reason, n in self._assembler.skipped.items()},
@@ -93,8 +80,6 @@ class Bridge:
             PortTaken: where the port can't be listened on.
         """
         self._loop = asyncio.get_running_loop()
-        # The rules of the session context that the environment sets hold here too.
-        self._rules = HeliconeSpanProcessor(inject=False, stamp=False, gateway=False)
         self._runner = web.AppRunner(
             self._receiver.application(),
             access_log=None,
@@ -146,15 +131,8 @@ class Bridge:
         if self._runner is not None:
             await self._runner.cleanup()
         await asyncio.to_thread(self._receiver.close)
-        self._rules.shutdown()
+        self._assembler.close()
         self._spool.close()
-
-    def _connect(self) -> Connection:
-        exporter = self._settings.exporter
-        assert exporter.api_key is not None
-        return Connection(
-            exporter.endpoint, exporter.api_key, exporter.max_in_flight, exporter.timeout
-        )
 
     def _store(self, body: bytes, content_type: str) -> tuple[Added, int]:
         self._spool.check_room(len(body))

@@ -13,6 +13,7 @@ import aiohttp
 
 from otel_helicone.delivery.connection import proxy_for, user_agent
 from otel_helicone.delivery.post import Post
+from otel_helicone.exporter_settings import ExporterSettings
 
 __all__ = ["Connection"]
 
@@ -24,22 +25,21 @@ _MOST_ANSWER_BYTES: Final = 64 * 1024
 class Connection:
     """A pool of keep-alive connections to one endpoint. To be made in a running loop."""
 
-    def __init__(self, endpoint: str, api_key: str, max_in_flight: int, timeout: float) -> None:
+    def __init__(self, settings: ExporterSettings) -> None:
         """Make the pool; nothing is connected yet.
 
         Args:
-            endpoint: scheme and host of the log API.
-            api_key: the Helicone key.
-            max_in_flight: how many connections there may be.
-            timeout: how long one attempt may take, in seconds.
+            settings: endpoint, key, how many connections, and how long one attempt may take.
         """
-        self._endpoint = endpoint
-        self._proxy = proxy_for(endpoint)
+        self._endpoint = settings.endpoint
+        self._proxy = proxy_for(settings.endpoint)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=max_in_flight, keepalive_timeout=_KEEPALIVE),
-            timeout=aiohttp.ClientTimeout(total=timeout),
+            connector=aiohttp.TCPConnector(
+                limit=settings.max_in_flight, keepalive_timeout=_KEEPALIVE
+            ),
+            timeout=aiohttp.ClientTimeout(total=settings.timeout),
             headers={
-                "Authorization": f"Bearer {api_key}",
+                "Authorization": f"Bearer {settings.api_key}",
                 "Content-Type": "application/json",
                 "Accept": "*/*",
                 "User-Agent": user_agent(),

@@ -32,7 +32,7 @@ class SpoolDatabase:
         self.mutex = threading.RLock()
         self.begun_anew = 0
         """How often the file was found damaged and set aside while it was open."""
-        self._lock = lock(path)
+        self._lock: int | None = lock(path)
         try:
             self._connection = open_database(path)
         except BaseException:
@@ -40,10 +40,12 @@ class SpoolDatabase:
             raise
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file. To call it again does nothing."""
         with self.mutex:
             self._connection.close()
-            os.close(self._lock)
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

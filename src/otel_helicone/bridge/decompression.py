@@ -18,6 +18,10 @@ ENCODINGS: Final = frozenset({"", "identity", "gzip", "deflate", "zstd"})
 """The values of ``Content-Encoding`` that are understood."""
 
 
+# Each copies what follows it, so that very many small ones would take hours. A Collector sends one.
+_MOST_STREAMS: Final = 100
+
+
 class BadCompression(ValueError):
     """The bytes are not what their ``Content-Encoding`` says."""
 
@@ -37,7 +41,7 @@ class _Decompressor(Protocol):
 
 
 def decompress(body: bytes, encoding: str, most: int) -> bytes:
-    """Decompress a body; what follows the first compressed stream in it is decompressed too.
+    """Decompress a body, which may be several compressed streams one after the other.
 
     Args:
         body: the body as it arrived.
@@ -64,7 +68,9 @@ def decompress(body: bytes, encoding: str, most: int) -> bytes:
 def _all_streams(body: bytes, make: Callable[[], _Decompressor], most: int) -> bytes:
     parts: list[bytes] = []
     left = most
-    while body:
+    for _ in range(_MOST_STREAMS):
+        if not body:
+            return b"".join(parts)
         stream = make()
         # One byte past the limit tells that there is more.
         part = stream.decompress(body, left + 1)
@@ -75,4 +81,4 @@ def _all_streams(body: bytes, make: Callable[[], _Decompressor], most: int) -> b
         parts.append(part)
         left -= len(part)
         body = stream.unused_data
-    return b"".join(parts)
+    raise BadCompression("the body is made of very many compressed streams")

@@ -89,6 +89,8 @@ def _use_base64(holder: dict[str, Any], depth: int) -> None:
     """Turn the hexadecimal ids into base64, which is what protobuf's JSON form has."""
     for name, value in holder.items():
         if name in _IDS:
+            if value is None:
+                continue
             if not isinstance(value, str):
                 raise BadRequest("an id is no text")
             try:

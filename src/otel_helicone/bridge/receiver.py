@@ -85,8 +85,9 @@ class Receiver:
         token = self._settings.token
         # Probes of Kubernetes have no token; they tell nothing.
         if token is not None and request.path not in ("/healthz", "/readyz"):
-            given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-            if not hmac.compare_digest(given, f"Bearer {token}".encode()):
+            scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+            is_known = hmac.compare_digest(given.encode("utf-8", "replace"), token.encode())
+            if scheme.lower() != "bearer" or not is_known:
                 return self._refused(
                     request,
                     401,
@@ -94,7 +95,11 @@ class Receiver:
                     "a bearer token is needed",
                     {"WWW-Authenticate": "Bearer"},
                 )
-        return await handler(request)
+        try:
+            return await handler(request)
+        except web.HTTPException as error:  # no such path, or not with this method
+            headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+            return self._refused(request, error.status, "path", error.reason, headers)
 
     async def _health(self, _request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -165,6 +170,9 @@ class Receiver:
         except TimeoutError:
             # Not 408, on which the Collector drops the spans.
             return self._later(request, "slow", "the request took too long to arrive")
+        except (ConnectionError, web.RequestPayloadError):
+            # The other side has hung up, and will not see this.
+            return self._refused(request, 400, "aborted", "the request did not arrive whole")
         finally:
             self._requests -= 1
             self._bytes -= size

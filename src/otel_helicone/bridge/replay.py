@@ -29,7 +29,6 @@ from rich.progress import (
 )
 
 from otel_helicone.bridge.assembly import Assembler
-from otel_helicone.bridge.connection import Connection
 from otel_helicone.bridge.metrics import BridgeMetrics
 from otel_helicone.bridge.otlp import BadRequest, decode
 from otel_helicone.bridge.schema import SpoolError
@@ -91,30 +90,12 @@ class _Replay:
         # Before anything is read: a name that is mistyped shows at once.
         self._files = [(path, fingerprint(path), path.stat().st_size) for path in files]
         self._spool = Spool(settings.spool, max_bytes=settings.max_spool_bytes)
-        exporter = settings.exporter
-        self._want_all = exporter.include != "calls"
-        self._assembler = Assembler(
-            self._spool,
-            wait=settings.wait,
-            max_body_bytes=exporter.max_body_bytes,
-            include=exporter.include,
-            capture_content=exporter.capture_content,
-            redact=exporter.redact,
-            properties=dict(exporter.properties),
-        )
-        self._sender = Sender(
-            self._spool, self._connect, BridgeMetrics(), max_in_flight=exporter.max_in_flight
-        )
+        self._want_all = settings.exporter.include != "calls"
+        self._assembler = Assembler(self._spool, settings)
+        self._sender = Sender(self._spool, BridgeMetrics(), settings.exporter)
         self._dead_before = self._spool.counts().dead
         self._result = _Result()
         self._stop = False
-
-    def _connect(self) -> Connection:
-        exporter = self._settings.exporter
-        assert exporter.api_key is not None
-        return Connection(
-            exporter.endpoint, exporter.api_key, exporter.max_in_flight, exporter.timeout
-        )
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -139,6 +120,7 @@ class _Replay:
             sending.cancel()
             await asyncio.wait([sending])
             counts = self._spool.counts()
+            self._assembler.close()
             self._spool.close()
         return self._conclude(counts.posts, counts.dead - self._dead_before)
 

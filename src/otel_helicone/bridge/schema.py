@@ -113,6 +113,7 @@ def _opened(path: Path) -> sqlite3.Connection:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
     try:
+        is_new = _is_new(connection, path)
         (damage,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if damage != "ok":
             error = sqlite3.DatabaseError(str(damage))
@@ -123,7 +124,8 @@ def _opened(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA journal_size_limit=67108864")
         connection.execute("PRAGMA temp_store=MEMORY")
-        _make_tables(connection, path)
+        if is_new:
+            _make_tables(connection)
     except BaseException:
         connection.close()
         raise
@@ -154,17 +156,22 @@ def open_beside(path: Path) -> sqlite3.Connection:
     return database
 
 
-def _make_tables(connection: sqlite3.Connection, path: Path) -> None:
+def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
+    """Tell whether nothing is in the file yet; refuse, untouched, what is not ours."""
     (owner,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if (owner, version) == (_APPLICATION_ID, _VERSION):
-        return
+        return False
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if tables:
         raise SpoolError(
             f"the spool {path} is no spool of this version: name another file, or let the version"
             " that made it send what it holds"
         )
+    return True
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     for statement in _TABLES.split(";"):
         if statement.strip():

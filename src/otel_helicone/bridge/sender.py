@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from typing import Final
 
 import aiohttp
@@ -18,6 +17,7 @@ from otel_helicone.bridge.spool import Spool
 from otel_helicone.bridge.stored import DuePost, SpoolFull
 from otel_helicone.delivery.retry_after import backoff
 from otel_helicone.delivery.verdict import Judgement, Verdict, judge_log
+from otel_helicone.exporter_settings import ExporterSettings
 from otel_helicone.log_once import warn_once
 
 __all__ = ["Sender"]
@@ -45,26 +45,18 @@ class Sender:
     A post is sent again until Helicone takes it or refuses it for good. Used in one event loop.
     """
 
-    def __init__(
-        self,
-        spool: Spool,
-        connect: Callable[[], Connection],
-        metrics: BridgeMetrics,
-        *,
-        max_in_flight: int,
-    ) -> None:
+    def __init__(self, spool: Spool, metrics: BridgeMetrics, settings: ExporterSettings) -> None:
         """Describe a sender; nothing is sent or connected yet.
 
         Args:
             spool: where the posts are.
-            connect: makes the HTTP client, in the loop.
             metrics: told about each attempt.
-            max_in_flight: how many posts may be in flight.
+            settings: where to send to, with which key, and how many may be in flight.
         """
         self._spool = spool
-        self._connect = connect
         self._metrics = metrics
-        self._most = max_in_flight
+        self._settings = settings
+        self._most = max_in_flight = settings.max_in_flight
         self.pace = Pace(max_in_flight)
         self._queue: asyncio.Queue[DuePost] = asyncio.Queue(maxsize=2 * max_in_flight)
         self._taken: list[int] = []
@@ -88,7 +80,7 @@ class Sender:
 
     async def run(self) -> None:
         """Send until cancelled; then what was taken is stored before this ends."""
-        connection = self._connect()
+        connection = Connection(self._settings)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._read())

@@ -119,7 +119,7 @@ def make_bridge_settings(
     wanted = read("token", "HELICONE_BRIDGE_TOKEN", token, str, _token, no_token)
     if not is_loopback(listen_on) and wanted is None and not allow_anonymous:
         raise SettingError(
-            "host",
+            "HELICONE_BRIDGE_HOST" if host is None else "host",
             listen_on,
             "beyond this machine, set HELICONE_BRIDGE_TOKEN to a secret of your own, which the"
             " Collector sends as 'Authorization: Bearer …'; or --allow-anonymous, where the network"
@@ -202,6 +202,6 @@ def _positive(value: object) -> float:
 
 
 def _port(value: object) -> int:
-    if isinstance(value, (int, float)) and value == int(value) and 0 <= value < 65536:
+    if isinstance(value, (int, float)) and 0 <= value < 65536 and value == int(value):
         return int(value)
     raise WrongValue("give a port, from 0 to 65535")

@@ -140,10 +140,13 @@ class Spool:
                 top, some_wait = touched.get(arrival.trace_id, (False, False))
                 shows_top = bool(arrival.traits & (Traits.ROOT | Traits.STAMPED))
                 touched[arrival.trace_id] = (top or shows_top, some_wait or wanted)
+            # The time of the last span always rises, whatever the clock does: that tells a look at
+            # the trace whether more has come in meanwhile.
             database.executemany(
                 "INSERT INTO trace (trace_id, last, has_top, due) VALUES (?1, ?2, ?3,"
                 " CASE WHEN ?4 THEN CASE WHEN ?3 THEN ?2 ELSE ?2 + ?5 END END)"
-                " ON CONFLICT (trace_id) DO UPDATE SET last = ?2, has_top = has_top | ?3,"
+                " ON CONFLICT (trace_id) DO UPDATE SET"
+                " last = max(?2, last + 1e-6), has_top = has_top | ?3,"
                 " due = CASE WHEN due IS NULL AND NOT ?4 THEN NULL"
                 " WHEN has_top | ?3 THEN max(?2, not_before) ELSE ?2 + ?5 END",
                 [
