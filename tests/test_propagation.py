@@ -107,6 +107,7 @@ def test_spaces_in_baggage_may_be_written_so_that_every_language_keeps_them(
     context = HeliconePropagator().extract(carrier, Context())
     with tracing.tracer.start_as_current_span("next", context):
         now = current_session()
+    assert now is not None
     assert (now.path, now.name) == ("/POST %2Ftrip/next", "POST /trip")
 
 

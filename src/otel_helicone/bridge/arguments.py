@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 __all__ = ["add_bridge", "add_replay"]
 
@@ -69,10 +70,11 @@ def add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(command=_replay, extra="bridge")
 
 
-def _add_spool(parser: argparse.ArgumentParser) -> None:
+def _add_spool(parser: argparse.ArgumentParser, **options: Any) -> None:
     parser.add_argument(
         "--spool",
         metavar="PATH",
+        **options,
         help="the file that holds what was not sent yet (HELICONE_BRIDGE_SPOOL, else one in the"
         " user's state folder)",
     )
@@ -91,7 +93,8 @@ def _add_dead(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         ("drop", "delete them"),
     ):
         one = below.add_parser(name, help=about, description=f"{about.capitalize()}.")
-        _add_spool(one)
+        # It may stand before the command too; a default here would win over that.
+        _add_spool(one, default=argparse.SUPPRESS)
         if name == "list":
             one.add_argument("--json", action="store_true", help="print them as JSON, with bodies")
         else:

@@ -32,7 +32,8 @@ __all__ = ["Assembler"]
 # How much is done in one transaction.
 _MOST_TRACES: Final = 64
 _MOST_SPANS: Final = 500
-_MOST_BYTES: Final = 16 * 1024 * 1024
+# Each byte of a span takes some ten of memory while its log is made.
+_MOST_BYTES: Final = 4 * 1024 * 1024
 # A path shows a few dozen segments of a deep one.
 _DEEPEST: Final = 1000
 # A trace in which something comes all the time, from a process that never ends its first span, is

@@ -6,6 +6,7 @@ one core it sends about six times as many as httpx2.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import Final
 
@@ -19,6 +20,7 @@ __all__ = ["Connection"]
 
 # Helicone's servers close idle connections after 5 s.
 _KEEPALIVE: Final = 4.0
+_LONGEST_AT_ONCE: Final = 512 * 1024
 _MOST_ANSWER_BYTES: Final = 64 * 1024
 
 
@@ -56,8 +58,10 @@ class Connection:
         Raises:
             OSError, TimeoutError, aiohttp.ClientError: where there is no answer.
         """
+        # A long one goes out in pieces, with the loop free in between.
+        data = post.body if len(post.body) <= _LONGEST_AT_ONCE else io.BytesIO(post.body)
         async with self._session.post(
-            self._endpoint + post.path, data=post.body, allow_redirects=False, proxy=self._proxy
+            self._endpoint + post.path, data=data, allow_redirects=False, proxy=self._proxy
         ) as response:
             body = await response.content.read(_MOST_ANSWER_BYTES)
             while len(body) < _MOST_ANSWER_BYTES and not response.content.at_eof():

@@ -28,9 +28,10 @@ _logger: Final = logging.getLogger("otel_helicone")
 # Those that a crash finds in between are sent again, and merged by their request id.
 _SECONDS_BETWEEN_FLUSHES: Final = 0.1
 _MOST_UNFLUSHED: Final = 512
-# How much is read ahead.
+# How much is read at once, and how long what was read and is not settled may be together.
 _MOST_READ: Final = 128
-_MOST_READ_BYTES: Final = 16 * 1024 * 1024
+_MOST_READ_BYTES: Final = 4 * 1024 * 1024
+_MOST_UNSETTLED_BYTES: Final = 16 * 1024 * 1024
 # The sender is told of new posts, save of those that another process has put back.
 _SECONDS_BETWEEN_LOOKS: Final = 1.0
 # A wrong key may be made right on Helicone's side.
@@ -64,6 +65,8 @@ class Sender:
         self._more = asyncio.Event()
         self._flush_now = asyncio.Event()
         self._unsettled = 0
+        self._unsettled_bytes = 0
+        self._settled = asyncio.Event()
         self.taken = 0
         """How many posts Helicone took."""
         self.wrong_key: str | None = None
@@ -110,8 +113,12 @@ class Sender:
                 due = []
             for post in due:
                 self._unsettled += 1
+                self._unsettled_bytes += len(post.post.body)
                 await self._queue.put(post)
                 last = post.id
+            while self._unsettled_bytes > _MOST_UNSETTLED_BYTES:
+                self._settled.clear()
+                await self._settled.wait()
             if not due:
                 try:
                     async with asyncio.timeout(_SECONDS_BETWEEN_LOOKS):
@@ -137,6 +144,8 @@ class Sender:
                     judgement.reason,
                 )
             self._unsettled -= 1
+            self._unsettled_bytes -= len(due.post.body)
+            self._settled.set()
             if len(self._taken) + len(self._refused) >= _MOST_UNFLUSHED:
                 self._flush_now.set()
 

@@ -28,7 +28,7 @@ _LOGGED: Final = 2
 # What the disk must have left, so that sending, which makes room, is never stopped for want of it.
 _LEAST_FREE_BYTES: Final = 32 * 1024 * 1024
 _MOST_ORIGINS: Final = 2000
-_MOST_ROW_BYTES: Final = 16 * 1024 * 1024
+_MOST_ROW_BYTES: Final = 4 * 1024 * 1024
 
 
 _ROW: Final = (
