@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from itertools import count
 from typing import Any
 
@@ -192,3 +194,16 @@ def test_elsewhere_in_the_trace_only_what_is_beyond_doubt_is_one_call() -> None:
     one, two = span("one", 0, 200, below=ROOT), span("two", 0, 200, below=ROOT)
     calls = [call(20, 90, below=one), call(10, 100, below=two, scope="two")]
     assert len(logged([*calls, one, two])) == 2
+
+
+def test_what_was_said_in_a_call_is_not_kept_once_it_is_logged() -> None:
+    translator = Translator()
+    outer = call(0, 10)
+    inner = call(1, 9, below=outer, scope="two", gen_ai__response__id="r")
+    gone = weakref.ref(inner)
+    assert len(list(translator.records([inner]))) == 1
+    del inner
+    gc.collect()
+    assert gone() is None
+    # The call itself is: another span of it is recognised.
+    assert list(translator.records([outer])) == []

@@ -286,7 +286,7 @@ class _Trace:
             if link.traits & (Traits.ROOT | Traits.STAMPED):
                 placed = True
                 break
-            link = self._parent_of(link) if len(above) < 10 * _DEEPEST else None
+            link = self._parent_of(link) if len(above) < _DEEPEST else None
         self._placed.update(dict.fromkeys(above, placed))
         return placed
 

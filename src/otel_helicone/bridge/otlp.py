@@ -65,8 +65,9 @@ def decode(body: bytes, content_type: str) -> ExportTraceServiceRequest:
         raise BadRequest("the JSON is nested too deeply") from None
     except (UnicodeDecodeError, json.JSONDecodeError):
         raise BadRequest("the body is not JSON") from None
-    except (ValueError, TypeError, AttributeError) as error:
-        # What protobuf raises for values of wrong types, by its version.
+    except (ValueError, TypeError, AttributeError, SystemError) as error:
+        # What protobuf raises for values of wrong types, by its version; SystemError for names with
+        # a half of a surrogate pair.
         if isinstance(error, BadRequest):
             raise
         raise BadRequest("the JSON has values of wrong types") from None

@@ -160,6 +160,8 @@ class Receiver:
                     self._bytes += len(chunk)
                     if size > most:
                         return self._too_large(request)
+                    if self._bytes > 2 * most:
+                        return self._later(request, "busy", "too much at once")
                     chunks.append(chunk)
             body = b"".join(chunks)
             del chunks

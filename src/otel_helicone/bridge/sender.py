@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
@@ -36,8 +37,27 @@ _MOST_UNSETTLED_BYTES: Final = 16 * 1024 * 1024
 _SECONDS_BETWEEN_LOOKS: Final = 1.0
 # A wrong key may be made right on Helicone's side.
 _SECONDS_BETWEEN_KEYS: Final = 60.0
+# What a server may ask to wait for one post.
+_LONGEST_PAUSE: Final = 300.0
 # A post that Helicone fails at so often, while it takes others, will not do.
 _MOST_FAILURES: Final = 20
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A post that is not settled.
+
+    Attributes:
+        due: the post.
+        taken_before: how many posts Helicone had taken at the last attempt.
+        failures: how many attempts have failed.
+        others: how many other posts Helicone took between them.
+    """
+
+    due: DuePost
+    taken_before: int
+    failures: int = 0
+    others: int = 0
 
 
 class Sender:
@@ -59,7 +79,7 @@ class Sender:
         self._settings = settings
         self._most = max_in_flight = settings.max_in_flight
         self.pace = Pace(max_in_flight)
-        self._queue: asyncio.Queue[DuePost] = asyncio.Queue(maxsize=2 * max_in_flight)
+        self._queue: asyncio.Queue[_Pending] = asyncio.Queue()
         self._taken: list[int] = []
         self._refused: list[tuple[int, str]] = []
         self._more = asyncio.Event()
@@ -114,9 +134,11 @@ class Sender:
             for post in due:
                 self._unsettled += 1
                 self._unsettled_bytes += len(post.post.body)
-                await self._queue.put(post)
+                self._queue.put_nowait(_Pending(post, self.taken))
                 last = post.id
-            while self._unsettled_bytes > _MOST_UNSETTLED_BYTES:
+            while (
+                self._unsettled_bytes > _MOST_UNSETTLED_BYTES or self._unsettled > 16 * self._most
+            ):
                 self._settled.clear()
                 await self._settled.wait()
             if not due:
@@ -128,61 +150,82 @@ class Sender:
 
     async def _work(self, connection: Connection) -> None:
         while True:
-            due = await self._queue.get()
-            judgement = await self._send(connection, due)
-            if judgement.verdict is Verdict.TAKEN:
-                self._taken.append(due.id)
-                self.taken += 1
-                self._metrics.sent(len(due.post.body), time.time() - due.received)
-            else:
-                self._refused.append((due.id, judgement.reason))
-                self._metrics.failed(judgement.reason[:3])
-                warn_once(
-                    f"refused:{judgement.reason[:3]}",
-                    "Helicone refuses a log for good (%s). It is kept: `otel-helicone bridge dead"
-                    " list` shows such logs. This is logged once for each status.",
-                    judgement.reason,
-                )
-            self._unsettled -= 1
-            self._unsettled_bytes -= len(due.post.body)
-            self._settled.set()
-            if len(self._taken) + len(self._refused) >= _MOST_UNFLUSHED:
-                self._flush_now.set()
-
-    async def _send(self, connection: Connection, due: DuePost) -> Judgement:
-        """Send a post until there is a final judgement."""
-        failures = 0
-        others_before = self.taken
-        while True:
+            pending = await self._queue.get()
             async with self.pace:
-                judgement, trouble = await self._attempt(connection, due)
-            if judgement is not None and judgement.verdict is not Verdict.RETRY:
-                if not judgement.wrong_key:
-                    self.wrong_key = None
-                    self.pace.took()
-                    return judgement
-                self.wrong_key = judgement.reason
-                # Not the fault of the post: it waits for a right key.
-                self.pace.pause(_SECONDS_BETWEEN_KEYS)
-                warn_once(
-                    "bridge:wrong-key",
-                    "Helicone refuses the API key (%s). The logs are kept, and it is tried again"
-                    " once a minute. Set HELICONE_API_KEY to a key that may write, and start the"
-                    " bridge again. This is logged once.",
-                    judgement.reason,
-                )
-                continue
-            self._metrics.retried()
-            if judgement is not None and trouble in ("429", "503"):
+                judgement, trouble = await self._attempt(connection, pending.due)
+            final = self._decide(pending, judgement, trouble)
+            if final is not None:
+                self._settle(pending.due, final)
+
+    def _decide(
+        self, pending: _Pending, judgement: Judgement | None, trouble: str
+    ) -> Judgement | None:
+        """Give what is final; else have the post sent again, without holding anybody up."""
+        others = self.taken - pending.taken_before
+        pending.taken_before = self.taken
+        if judgement is not None and judgement.wrong_key and not others + pending.others:
+            # Not the fault of the post: it waits for a right key.
+            self._on_wrong_key(judgement.reason)
+            self._queue.put_nowait(pending)
+            return None
+        if judgement is not None and not judgement.wrong_key:
+            if judgement.verdict is not Verdict.RETRY:
+                self.wrong_key = None
+                self.pace.took()
+                return judgement
+            if trouble in ("429", "503"):
+                self._metrics.retried()
                 self.pace.throttled(judgement.retry_after)
-                continue
-            failures += 1
+                self._queue.put_nowait(pending)
+                return None
+        self._metrics.retried()
+        pending.failures += 1
+        pending.others += others
+        if judgement is None or not judgement.wrong_key:
             self.pace.failed()
-            others = self.taken - others_before
-            if judgement is not None and failures >= _MOST_FAILURES and others >= _MOST_FAILURES:
-                return Judgement(Verdict.REFUSED, judgement.reason)
-            asked = None if judgement is None else judgement.retry_after
-            await asyncio.sleep(backoff(failures) if asked is None else min(asked, 300.0))
+        is_at_fault = pending.failures >= _MOST_FAILURES and pending.others >= _MOST_FAILURES
+        if judgement is not None and is_at_fault:
+            return Judgement(Verdict.REFUSED, judgement.reason)
+        asked = None if judgement is None else judgement.retry_after
+        wait = backoff(pending.failures) if asked is None else min(asked, _LONGEST_PAUSE)
+        asyncio.get_running_loop().call_later(wait, self._queue.put_nowait, pending)
+        return None
+
+    def _on_wrong_key(self, reason: str) -> None:
+        self.wrong_key = reason
+        self.pace.pause(_SECONDS_BETWEEN_KEYS)
+        warn_once(
+            "bridge:wrong-key",
+            "Helicone refuses the API key (%s). The logs are kept, and it is tried again once a"
+            " minute. Set HELICONE_API_KEY to a key that may write, and start the bridge again."
+            " This is logged once.",
+            self._without_key(reason),
+        )
+
+    def _settle(self, due: DuePost, judgement: Judgement) -> None:
+        if judgement.verdict is Verdict.TAKEN:
+            self._taken.append(due.id)
+            self.taken += 1
+            self._metrics.sent(len(due.post.body), time.time() - due.received)
+        else:
+            reason = self._without_key(judgement.reason)
+            self._refused.append((due.id, reason))
+            self._metrics.failed(reason[:3])
+            warn_once(
+                f"refused:{reason[:3]}",
+                "Helicone refuses a log for good (%s). It is kept: `otel-helicone bridge dead"
+                " list` shows such logs. This is logged once for each status.",
+                reason,
+            )
+        self._unsettled -= 1
+        self._unsettled_bytes -= len(due.post.body)
+        self._settled.set()
+        if len(self._taken) + len(self._refused) >= _MOST_UNFLUSHED:
+            self._flush_now.set()
+
+    def _without_key(self, reason: str) -> str:
+        # A server may repeat what it was sent.
+        return reason.replace(self._settings.api_key or "\0", "[key]")
 
     async def _attempt(self, connection: Connection, due: DuePost) -> tuple[Judgement | None, str]:
         """Try once; give the judgement, if there was an answer, and the status or the trouble."""

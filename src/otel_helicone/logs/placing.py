@@ -42,6 +42,8 @@ __all__ = ["MISSING_SEGMENT", "Placer", "SessionNames"]
 MISSING_SEGMENT: Final = "[missing]"
 """Stands in a path for the ancestors of a span whose parent never came."""
 
+# A path shows a few dozen segments of a deep one.
+_DEEPEST: Final = 1000
 _MOST_SESSIONS: Final = 10_000
 _UNKNOWN_SERVICE: Final = "unknown_service"
 
@@ -189,7 +191,7 @@ class Placer:
         """Give a span and its known ancestors, up to the root."""
         chain = [span]
         seen = {key_of(span)}
-        while (parent := chain[-1].parent) is not None:
+        while (parent := chain[-1].parent) is not None and len(chain) < _DEEPEST:
             if parent.is_remote and not self._whole_traces:
                 break
             above = batch.get((parent.trace_id, parent.span_id))

@@ -1,0 +1,350 @@
+"""What the bridge does when Helicone fails, throttles, refuses, hangs or is not there."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import httpx2
+import pytest
+from opentelemetry import baggage, context, trace
+from opentelemetry.instrumentation.utils import is_http_instrumentation_enabled
+from opentelemetry.propagate import inject
+from opentelemetry.sdk.trace import ReadableSpan
+
+from otel_helicone import session
+from otel_helicone.bridge import pace, sender
+from otel_helicone.bridge.bridge import Bridge
+from otel_helicone.bridge.settings import make_bridge_settings
+from otel_helicone.cli import main
+from otel_helicone.local.server import LocalHelicone
+from otel_helicone.logs.request_id import request_id_of
+from tests.bridge.conftest import KEY, PROTOBUF, RunningBridge, call, make_service, otlp, rows_of
+from tests.conftest import MakeTracing
+from tests.integration.collectors import free_port
+from tests.test_delivery_faults import OK, FaultServer, Plan
+
+UNKNOWN_KEY = 'status:200:{"error":"Auth failed! Cannot coerce"}'
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    return tmp_path / "spool.db"
+
+
+def bridge_to(helicone: FaultServer | str, spool: Path, **environ: str) -> RunningBridge:
+    """Make a bridge, with environment variables as arguments, in front of a server."""
+    url = helicone if isinstance(helicone, str) else helicone.url
+    return RunningBridge(url, spool, environ={"HELICONE_TIMEOUT": "1", **environ})
+
+
+def calls(count: int, **attributes: Any) -> Sequence[ReadableSpan]:
+    """Make the spans of so many calls, each a trace of its own."""
+    service = make_service()
+    for _ in range(count):
+        call(service.tracer, **attributes)
+    return service.take()
+
+
+def ids_of(spans: Sequence[ReadableSpan]) -> list[str]:
+    return [request_id_of((span.context.trace_id, span.context.span_id)) for span in spans]
+
+
+def until(there: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.01)
+
+
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the waits after failures, which grow to five seconds."""
+    for module in (sender, pace):
+        monkeypatch.setattr(module, "backoff", lambda _failures: 0.1)
+
+
+def check_all_arrive(helicone: FaultServer, spans: Sequence[ReadableSpan]) -> None:
+    """See that every call arrives, and each attempt at it with the same bytes."""
+    until(lambda: helicone.bodies.keys() >= set(ids_of(spans)))
+    assert {len(bodies) for bodies in helicone.bodies.values()} == {1}
+
+
+def at_first(fault: str, attempts: int) -> Plan:
+    """Plan a fault for so many attempts, and that all is well afterwards."""
+    faults = iter([fault] * attempts)
+    return lambda *_: next(faults, OK)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "status:500:oops",
+        "status:503:busy",
+        "status:429:slow down",
+        "status:408:late",
+        "drop",
+        "reset in body",
+        "hang",
+        "headers only",
+        "status:200:ok|content-encoding: gzip",
+        "status:200:ok|transfer-encoding: chunked",
+    ],
+)
+def test_after_a_passing_trouble_everything_arrives(spool: Path, fault: str) -> None:
+    spans = calls(12)
+    with FaultServer(at_first(fault, 4)) as helicone, bridge_to(helicone, spool) as bridge:
+        bridge.send(*spans)
+        check_all_arrive(helicone, spans)
+        until(lambda: bridge.metrics()["logs_waiting"] == 0)
+        metrics = bridge.metrics()
+    assert sum(helicone.seen.values()) == 12 + 4
+    assert (metrics["logs_sent_total"], metrics["logs_dead"]) == (12, 0)
+    assert metrics["retries_total"] == 4
+
+
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_nothing_is_sent_before_the_time_that_a_429_asks_for(spool: Path, form: str) -> None:
+    attempts = 0
+
+    def plan(*_: object) -> str:
+        nonlocal attempts
+        attempts += 1
+        if attempts > 8:
+            return "late:0.5"
+        # The header has whole seconds.
+        then = datetime.fromtimestamp(time.time() + 1.999, UTC)
+        wait = "1" if form == "seconds" else format_datetime(then, usegmt=True)
+        return f"status:429:slow down|Retry-After: {wait}"
+
+    spans = calls(12)
+    with FaultServer(plan) as helicone:
+        with bridge_to(helicone, spool, HELICONE_MAX_IN_FLIGHT="8", HELICONE_TIMEOUT="9") as bridge:
+            bridge.send(*spans)
+            check_all_arrive(helicone, spans)
+    before, after = helicone.times[:8], helicone.times[8:]
+    # Eight at once, and whoever comes again had been answered after the first of them.
+    assert after[0] - before[0] > 0.95
+    # Half as many as before: none of them is answered within half a second.
+    assert len([moment for moment in after if moment < after[0] + 0.4]) <= 4
+
+
+def test_helicone_may_be_away_and_come_back(
+    tmp_path: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quickly(monkeypatch)
+    helicone = LocalHelicone(tmp_path / "requests.db", free_port(), latency=0, api_keys=[KEY])
+    spans = calls(60)
+    with bridge_to(helicone.url, spool) as bridge:
+
+        def send_while_it_is_away(some: Sequence[ReadableSpan]) -> None:
+            tried = bridge.metrics()["retries_total"]
+            bridge.send(*some)
+            until(lambda: bridge.metrics()["retries_total"] >= tried + 3)
+            assert bridge.metrics()["logs_waiting"] == 30
+
+        send_while_it_is_away(spans[:30])
+        with helicone:
+            until(lambda: bridge.metrics()["logs_waiting"] == 0)
+        send_while_it_is_away(spans[30:])
+        with helicone:
+            rows = rows_of(helicone, 60, seconds=30)
+    assert sorted(row.request_id for row in rows) == sorted(ids_of(spans))
+
+
+@pytest.mark.parametrize("answer", ["status:401:Unauthorized", UNKNOWN_KEY])
+def test_logs_wait_for_a_right_key(
+    spool: Path, answer: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "_SECONDS_BETWEEN_KEYS", 0.3)
+    spans = calls(20)
+    is_known = False
+    with FaultServer(lambda *_: OK if is_known else answer) as helicone:
+        with bridge_to(helicone, spool, HELICONE_MAX_IN_FLIGHT="2") as bridge:
+            bridge.send(*spans)
+            until(lambda: len(helicone.times) > 10)
+            # Two at a time, and then nothing for a while.
+            assert helicone.times[10] - helicone.times[0] > 0.55
+            assert bridge.metrics()["logs_waiting"] == 20
+            is_known = True
+            check_all_arrive(helicone, spans)
+    (record,) = caplog.records
+    assert "HELICONE_API_KEY" in record.getMessage()
+    assert KEY not in caplog.text
+
+
+def dead(*arguments: str | Path) -> int:
+    return main(["bridge", "dead", *map(str, arguments)])
+
+
+def test_what_helicone_refuses_for_good_is_listed_retried_or_dropped(
+    spool: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = "status:400:Payload too large"
+    spans = calls(3)
+    with FaultServer(lambda *_: answer) as helicone, bridge_to(helicone, spool) as bridge:
+        bridge.send(*spans)
+        until(lambda: bridge.metrics()["logs_dead"] == 3)
+        assert dead("list", "--spool", spool, "--json") == 0
+        listed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert {entry["reason"] for entry in listed} == {"400 Payload too large"}
+        assert sorted(entry["request_id"] for entry in listed) == sorted(ids_of(spans))
+        answer = OK
+        first, second, third = (str(entry["number"]) for entry in listed)
+        assert dead("drop", "--spool", spool, first) == 0
+        assert dead("retry", "--spool", spool, second) == 0
+        until(lambda: helicone.bodies.keys() == {listed[1]["request_id"]})
+        assert dead("retry", "--spool", spool, "--all") == 0
+        until(lambda: helicone.bodies.keys() == {entry["request_id"] for entry in listed[1:]})
+        until(lambda: bridge.metrics()["logs_waiting"] == bridge.metrics()["logs_dead"] == 0)
+        assert dead("retry", "--spool", spool, third) == 1
+        assert dead("list", "--spool", spool) == 0
+    assert f"No refused logs in {spool}" in capsys.readouterr().out
+
+
+def test_dead_letters_are_those_of_the_spool_that_is_named_before_the_command(
+    spool: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FaultServer(lambda *_: "status:400:no") as helicone, bridge_to(helicone, spool) as bridge:
+        bridge.send(*calls(1))
+        until(lambda: bridge.metrics()["logs_dead"] == 1)
+        assert main(["bridge", "--spool", str(spool), "dead", "list"]) == 0
+    assert "400 no" in capsys.readouterr().out
+
+
+def test_logs_that_always_fail_hold_nobody_up_and_end_as_dead_letters(
+    spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "_MOST_FAILURES", 3)
+    quickly(monkeypatch)
+    # As many as may be in flight.
+    bad, good = calls(4), calls(40)
+    poison = set(ids_of(bad))
+
+    def plan(request_id: str, _attempt: int) -> str:
+        return "status:500:oops" if request_id in poison else OK
+
+    with FaultServer(plan) as helicone:
+        with bridge_to(helicone, spool, HELICONE_MAX_IN_FLIGHT="4") as bridge:
+            bridge.send(*bad)
+            until(lambda: helicone.seen.keys() == poison)
+            bridge.send(*good)
+            check_all_arrive(helicone, good)
+            until(lambda: bridge.metrics()["logs_dead"] == 4)
+            assert bridge.metrics()["logs_waiting"] == 0
+
+
+def test_a_log_that_alone_is_forbidden_holds_nobody_up(
+    spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A firewall before Helicone may answer 403 to what a prompt says, whatever the key.
+    monkeypatch.setattr(sender, "_MOST_FAILURES", 3)
+    monkeypatch.setattr(sender, "_SECONDS_BETWEEN_KEYS", 2.0)
+    (bad,), good = calls(1), calls(40)
+    (poison,) = ids_of([bad])
+
+    def plan(request_id: str, _attempt: int) -> str:
+        return "status:403:Forbidden" if request_id == poison else OK
+
+    with FaultServer(plan) as helicone:
+        with bridge_to(helicone, spool, HELICONE_MAX_IN_FLIGHT="4") as bridge:
+            bridge.send(bad, *good)
+            check_all_arrive(helicone, good)
+            until(lambda: bridge.metrics()["logs_dead"] == 1)
+
+
+def test_a_long_log_is_sent_as_well(spool: Path) -> None:
+    parts = [{"type": "text", "content": "x" * 2_000_000}]
+    answer = json.dumps([{"role": "assistant", "parts": parts}])
+    spans = calls(3, **{"gen_ai.output.messages": answer})
+    with FaultServer(lambda *_: OK) as helicone, bridge_to(helicone, spool) as bridge:
+        bridge.send(*spans)
+        check_all_arrive(helicone, spans)
+        until(lambda: bridge.metrics()["logs_waiting"] == 0)
+
+
+def test_redirects_are_not_followed(spool: Path) -> None:
+    with FaultServer(lambda *_: OK) as elsewhere:
+        plan = at_first(f"status:302:moved|location: {elsewhere.url}/oai/v1/log", 1)
+        with FaultServer(plan) as helicone, bridge_to(helicone, spool) as bridge:
+            bridge.send(*calls(1))
+            until(lambda: bridge.metrics()["logs_dead"] == 1)
+    # The key would have gone there.
+    assert elsewhere.heads == []
+
+
+@pytest.mark.parametrize("answer", ["status:401:Unauthorized", "status:400:bad Bearer {key}"])
+def test_the_key_is_nowhere_but_in_the_requests_to_helicone(
+    spool: Path, answer: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    # A proxy that shows what it got is told the key.
+    answer = answer.format(key=KEY)
+    with FaultServer(lambda *_: answer) as helicone, bridge_to(helicone, spool) as bridge:
+        bridge.send(*calls(3))
+        until(lambda: len(helicone.heads) >= 3)
+        until(lambda: bool(caplog.records))
+        time.sleep(0.2)
+        metrics = httpx2.get(f"{bridge.url}/metrics").text
+        files = [path.read_bytes() for path in spool.parent.iterdir()]
+    assert {head["authorization"] for head in helicone.heads} == {f"Bearer {KEY}"}
+    assert KEY not in caplog.text
+    assert KEY not in metrics
+    assert [name for name in files if KEY.encode() in name] == []
+
+
+def traced_aiohttp(tracer: trace.Tracer) -> Callable[..., None]:
+    """Trace every session of aiohttp, as OpenTelemetry's instrumentation of it does."""
+    begin = aiohttp.ClientSession.__init__
+
+    async def on_start(
+        _session: Any, _context: Any, start: aiohttp.TraceRequestStartParams
+    ) -> None:
+        if is_http_instrumentation_enabled():
+            tracer.start_span(start.method).end()
+            inject(start.headers)
+
+    def init(self: aiohttp.ClientSession, *arguments: Any, **options: Any) -> None:
+        tracing = aiohttp.TraceConfig()
+        tracing.on_request_start.append(on_start)
+        begin(self, *arguments, **options, trace_configs=[tracing])
+
+    return init
+
+
+async def test_own_posts_are_not_traced_and_get_no_session(
+    spool: Path, make_tracing: MakeTracing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = otlp(*calls(3))
+    with FaultServer(lambda *_: OK) as helicone:
+        tracing = make_tracing(gateway_hosts=[helicone.url.removeprefix("http://")])
+        token = context.attach(baggage.set_baggage("a", "b"))
+        monkeypatch.setattr(aiohttp.ClientSession, "__init__", traced_aiohttp(tracing.tracer))
+        settings = make_bridge_settings(
+            port=0, api_key=KEY, endpoint=helicone.url, spool=str(spool), environ={}
+        )
+        with session(id="s-1"), tracing.tracer.start_as_current_span("app"):
+            bridge = Bridge(settings)
+            await bridge.start()
+            async with aiohttp.ClientSession() as http:
+                # What is not the bridge's is seen.
+                await http.post(f"{helicone.url}/x", data=b"x" * 40)
+            url = f"{bridge.url}/v1/traces"
+            answer = await asyncio.to_thread(httpx2.post, url, content=body, headers=PROTOBUF)
+            assert answer.status_code == 200
+            await asyncio.to_thread(until, lambda: len(helicone.heads) == 4)
+            await bridge.stop()
+        context.detach(token)
+    seen, *own = helicone.heads
+    assert {"traceparent", "baggage"} <= seen.keys()
+    for head in own:
+        assert not [name for name in head if name.startswith(("helicone", "trace", "bagg"))]
+    assert [span.name for span in tracing.exporter.get_finished_spans()].count("POST") == 1
