@@ -35,7 +35,7 @@ _MOST_SPANS: Final = 500
 # Each byte of a span takes some ten of memory while its log is made.
 _MOST_BYTES: Final = 4 * 1024 * 1024
 # A path shows a few dozen segments of a deep one.
-_DEEPEST: Final = 1000
+_DEEPEST: Final = 200
 # A trace in which something comes all the time, from a process that never ends its first span, is
 # never quiet. Its spans wait this many times as long, at most.
 _LONGEST_WAITS: Final = 10
@@ -65,12 +65,17 @@ class StoredNames(SessionNames):
         super().__setitem__(session_id, stored[0])
         return True
 
+    def __getitem__(self, session_id: str) -> str | None:
+        name = super().__getitem__(session_id)
+        self._new[session_id] = name  # it is in use still
+        return name
+
     def __setitem__(self, session_id: str, name: str | None) -> None:
         super().__setitem__(session_id, name)
         self._new[session_id] = name
 
     def take_new(self) -> dict[str, str | None]:
-        """Give the names that are not in the spool yet; they count as stored then."""
+        """Give the names that were used since the last call; they count as stored then."""
         new, self._new = self._new, {}
         return new
 
@@ -286,7 +291,7 @@ class _Trace:
             if link.traits & (Traits.ROOT | Traits.STAMPED):
                 placed = True
                 break
-            link = self._parent_of(link) if len(above) < _DEEPEST else None
+            link = self._parent_of(link) if len(above) < 50 * _DEEPEST else None
         self._placed.update(dict.fromkeys(above, placed))
         return placed
 

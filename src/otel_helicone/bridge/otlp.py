@@ -48,6 +48,10 @@ def decode(body: bytes, content_type: str) -> ExportTraceServiceRequest:
         if content_type == PROTOBUF:
             return ExportTraceServiceRequest.FromString(body)
         document = json.loads(body)
+        if b"\\ud" in body.lower():
+            # JavaScript cuts texts between the halves of a surrogate pair, which are no characters.
+            text = json.dumps(document, ensure_ascii=False)
+            document = json.loads(text.encode("utf-8", "replace"))
         if not isinstance(document, dict):
             raise BadRequest("the JSON is not an object")
         _use_base64(document, 0)

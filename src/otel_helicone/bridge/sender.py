@@ -19,7 +19,7 @@ from otel_helicone.bridge.stored import DuePost, SpoolFull
 from otel_helicone.delivery.retry_after import backoff
 from otel_helicone.delivery.verdict import Judgement, Verdict, judge_log
 from otel_helicone.exporter_settings import ExporterSettings
-from otel_helicone.log_once import warn_once
+from otel_helicone.log_once import log_failure_once, warn_once
 
 __all__ = ["Sender"]
 
@@ -244,6 +244,10 @@ class Sender:
                 trouble,
                 error,
             )
+            return None, trouble
+        except Exception:
+            trouble = "failure"
+            log_failure_once("sending a log")
             return None, trouble
         finally:
             self._metrics.attempted(time.monotonic() - started, trouble)

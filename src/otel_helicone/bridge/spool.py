@@ -251,7 +251,7 @@ class Spool:
 
         Args:
             looks: one for each trace.
-            names: the names of sessions that were used for the first time: id, name, time.
+            names: the names of sessions that were used: id, name, time.
 
         Raises:
             SpoolFull: where the disk is full.

@@ -43,7 +43,7 @@ MISSING_SEGMENT: Final = "[missing]"
 """Stands in a path for the ancestors of a span whose parent never came."""
 
 # A path shows a few dozen segments of a deep one.
-_DEEPEST: Final = 1000
+_DEEPEST: Final = 200
 _MOST_SESSIONS: Final = 10_000
 _UNKNOWN_SERVICE: Final = "unknown_service"
 
