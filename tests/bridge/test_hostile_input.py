@@ -360,7 +360,7 @@ def test_a_very_deep_chain(make_bridge: MakeBridge, helicone: LocalHelicone, ord
     spans = chain(20_000)
     with make_bridge(wait=2) as bridge:
         send(bridge, *(spans if order == "root first" else reversed(spans)))
-        rows = rows_of(helicone, 200, seconds=10)
+        rows = rows_of(helicone, 200, seconds=60)
     assert len(rows) == 200
     assert max(len(path) for path in paths(rows)) < 2000
 
