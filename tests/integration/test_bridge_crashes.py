@@ -157,7 +157,7 @@ class Load:
 
     def _produce(self) -> None:
         waiting: list[ReadableSpan] = []
-        while not self._is_over.wait(0.04):
+        while not self._is_over.wait(0.06):
             waiting += self._traces.make()
             self._dice.shuffle(waiting)
             while len(waiting) > 2 * MOST_SPANS_OF_A_REQUEST:
@@ -186,7 +186,7 @@ def kill_at_random_moments(bridge: BridgeProcess, seed: int, times: int = KILLS)
     """Kill the bridge, which runs, so often: mostly at work, sometimes while it starts."""
     dice = random.Random(seed)
     for _ in range(times):
-        time.sleep(dice.uniform(0, 0.6))
+        time.sleep(dice.uniform(0, 0.4))
         bridge.kill()
         bridge.start(until_ready=dice.random() < 0.8)
     bridge.kill()
