@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 import time
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ _MOST_UNSETTLED_BYTES: Final = 16 * 1024 * 1024
 _SECONDS_BETWEEN_LOOKS: Final = 1.0
 # A wrong key may be made right on Helicone's side.
 _SECONDS_BETWEEN_KEYS: Final = 60.0
+# With so many refusals of the key in a row it is wrong; one among others may be the post's fault.
+_MOST_REFUSALS: Final = 3
 # What a server may ask to wait for one post.
 _LONGEST_PAUSE: Final = 300.0
 # A post that Helicone fails at so often, while it takes others, will not do.
@@ -44,17 +47,15 @@ _MOST_FAILURES: Final = 20
 
 
 @dataclass(slots=True)
-class _Pending:
-    """A post that is not settled.
+class _History:
+    """What a post has met that is not settled.
 
     Attributes:
-        due: the post.
         taken_before: how many posts Helicone had taken at the last attempt.
         failures: how many attempts have failed.
         others: how many other posts Helicone took between them.
     """
 
-    due: DuePost
     taken_before: int
     failures: int = 0
     others: int = 0
@@ -79,13 +80,19 @@ class Sender:
         self._settings = settings
         self._most = max_in_flight = settings.max_in_flight
         self.pace = Pace(max_in_flight)
-        self._queue: asyncio.Queue[_Pending] = asyncio.Queue()
+        self._queue: asyncio.Queue[tuple[DuePost, _History]] = asyncio.Queue()
         self._taken: list[int] = []
         self._refused: list[tuple[int, str]] = []
         self._more = asyncio.Event()
         self._flush_now = asyncio.Event()
         self._unsettled = 0
-        self._unsettled_bytes = 0
+        # What failed and is to be read again: when, and the number. Its body is not kept in memory,
+        # so that logs which always fail, however many and long, don't keep others from being read.
+        self._aside: list[tuple[float, int]] = []
+        self._failed: dict[int, _History] = {}
+        self._key_refusals = 0
+        # How many posts are in memory, and how long they are together.
+        self._held = self._held_bytes = 0
         self._settled = asyncio.Event()
         self.taken = 0
         """How many posts Helicone took."""
@@ -126,69 +133,102 @@ class Sender:
         last = 0
         while True:
             self._more.clear()
-            try:
-                due = await asyncio.to_thread(self._spool.posts, last, _MOST_READ, _MOST_READ_BYTES)
-            except SpoolError as error:
-                warn_once(f"reading:{error}", "%s", error)
-                due = []
+            for number in self._due_again():
+                found = await self._posts(number - 1, 1)
+                if found and found[0].id == number:
+                    self._hold(found[0], self._failed.pop(number))
+                else:  # it could not be read now
+                    heapq.heappush(self._aside, (time.monotonic() + 1.0, number))
+            due = await self._posts(last, _MOST_READ)
             for post in due:
                 self._unsettled += 1
-                self._unsettled_bytes += len(post.post.body)
-                self._queue.put_nowait(_Pending(post, self.taken))
                 last = post.id
-            while (
-                self._unsettled_bytes > _MOST_UNSETTLED_BYTES or self._unsettled > 16 * self._most
-            ):
+                self._hold(post, _History(self.taken))
+            while self._held_bytes > _MOST_UNSETTLED_BYTES or self._held > 16 * self._most:
                 self._settled.clear()
                 await self._settled.wait()
             if not due:
+                until_again = self._aside[0][0] - time.monotonic() if self._aside else 60.0
                 try:
-                    async with asyncio.timeout(_SECONDS_BETWEEN_LOOKS):
+                    async with asyncio.timeout(min(_SECONDS_BETWEEN_LOOKS, max(until_again, 0.0))):
                         await self._more.wait()
                 except TimeoutError:
                     pass
 
+    async def _posts(self, after: int, most: int) -> list[DuePost]:
+        try:
+            return await asyncio.to_thread(self._spool.posts, after, most, _MOST_READ_BYTES)
+        except SpoolError as error:
+            warn_once(f"reading:{error}", "%s", error)
+            return []
+
+    def _due_again(self) -> list[int]:
+        numbers: list[int] = []
+        # A few at a time, because each may be long.
+        while self._aside and self._aside[0][0] <= time.monotonic() and len(numbers) < 4:
+            numbers.append(heapq.heappop(self._aside)[1])
+        return numbers
+
+    def _hold(self, post: DuePost, history: _History) -> None:
+        self._held += 1
+        self._held_bytes += len(post.post.body)
+        self._queue.put_nowait((post, history))
+
+    def _let_go(self, post: DuePost) -> None:
+        self._held -= 1
+        self._held_bytes -= len(post.post.body)
+        self._settled.set()
+
+    def _put_aside(self, post: DuePost, history: _History, seconds: float) -> None:
+        self._let_go(post)
+        self._failed[post.id] = history
+        heapq.heappush(self._aside, (time.monotonic() + seconds, post.id))
+        self._more.set()
+
     async def _work(self, connection: Connection) -> None:
         while True:
-            pending = await self._queue.get()
+            due, history = await self._queue.get()
             async with self.pace:
-                judgement, trouble = await self._attempt(connection, pending.due)
-            final = self._decide(pending, judgement, trouble)
+                judgement, trouble = await self._attempt(connection, due)
+            final = self._decide(due, history, judgement, trouble)
             if final is not None:
-                self._settle(pending.due, final)
+                self._settle(due, final)
 
     def _decide(
-        self, pending: _Pending, judgement: Judgement | None, trouble: str
+        self, due: DuePost, history: _History, judgement: Judgement | None, trouble: str
     ) -> Judgement | None:
         """Give what is final; else have the post sent again, without holding anybody up."""
-        others = self.taken - pending.taken_before
-        pending.taken_before = self.taken
-        if judgement is not None and judgement.wrong_key and not others + pending.others:
-            # Not the fault of the post: it waits for a right key.
-            self._on_wrong_key(judgement.reason)
-            self._queue.put_nowait(pending)
-            return None
+        others = self.taken - history.taken_before
+        history.taken_before = self.taken
+        if judgement is not None and judgement.wrong_key:
+            self._key_refusals += 1
+            if self._key_refusals >= _MOST_REFUSALS:
+                # Not the fault of the post: it waits for a right key.
+                self._on_wrong_key(judgement.reason)
+                self._queue.put_nowait((due, history))
+                return None
         if judgement is not None and not judgement.wrong_key:
             if judgement.verdict is not Verdict.RETRY:
                 self.wrong_key = None
+                self._key_refusals = 0
                 self.pace.took()
                 return judgement
             if trouble in ("429", "503"):
                 self._metrics.retried()
                 self.pace.throttled(judgement.retry_after)
-                self._queue.put_nowait(pending)
+                self._queue.put_nowait((due, history))
                 return None
         self._metrics.retried()
-        pending.failures += 1
-        pending.others += others
+        history.failures += 1
+        history.others += others
         if judgement is None or not judgement.wrong_key:
             self.pace.failed()
-        is_at_fault = pending.failures >= _MOST_FAILURES and pending.others >= _MOST_FAILURES
+        is_at_fault = history.failures >= _MOST_FAILURES and history.others >= _MOST_FAILURES
         if judgement is not None and is_at_fault:
             return Judgement(Verdict.REFUSED, judgement.reason)
         asked = None if judgement is None else judgement.retry_after
-        wait = backoff(pending.failures) if asked is None else min(asked, _LONGEST_PAUSE)
-        asyncio.get_running_loop().call_later(wait, self._queue.put_nowait, pending)
+        wait = backoff(history.failures) if asked is None else min(asked, _LONGEST_PAUSE)
+        self._put_aside(due, history, wait)
         return None
 
     def _on_wrong_key(self, reason: str) -> None:
@@ -218,8 +258,7 @@ class Sender:
                 reason,
             )
         self._unsettled -= 1
-        self._unsettled_bytes -= len(due.post.body)
-        self._settled.set()
+        self._let_go(due)
         if len(self._taken) + len(self._refused) >= _MOST_UNFLUSHED:
             self._flush_now.set()
 
