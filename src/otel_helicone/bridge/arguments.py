@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 __all__ = ["add_bridge", "add_replay"]
@@ -125,11 +126,16 @@ def _replay(arguments: argparse.Namespace) -> int:
 
 def _dead(arguments: argparse.Namespace) -> int:
     from otel_helicone.bridge.dead_letters import drop, list_all, retry
+    from otel_helicone.settings_reading import SettingError
 
-    if arguments.dead_command == "list":
-        return list_all(arguments.spool, as_json=arguments.json)
-    numbers = None if arguments.all else arguments.number
-    return (retry if arguments.dead_command == "retry" else drop)(arguments.spool, numbers)
+    try:
+        if arguments.dead_command == "list":
+            return list_all(arguments.spool, as_json=arguments.json)
+        numbers = None if arguments.all else arguments.number
+        return (retry if arguments.dead_command == "retry" else drop)(arguments.spool, numbers)
+    except SettingError as error:
+        sys.stderr.write(f"otel-helicone: {error}\n")
+        return 2
 
 
 def _port(text: str) -> int:
