@@ -15,8 +15,8 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
 from otel_helicone import HeliconeInstrumentor, HeliconeSpanExporter, SettingError
-from otel_helicone.local.records import RequestRecord
 from otel_helicone.local.server import LocalHelicone
+from otel_helicone.local.storage.records import RequestRecord
 
 # The SDK has the file's reader in a package of its own, for its newest versions.
 configuration = pytest.importorskip("opentelemetry.configuration")

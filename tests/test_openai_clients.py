@@ -11,8 +11,8 @@ import openai
 import pytest
 from opentelemetry.trace import Tracer
 
-from otel_helicone.local.records import RequestRecord
 from otel_helicone.local.server import LocalHelicone
+from otel_helicone.local.storage.records import RequestRecord
 from tests.conftest import MakeTracing, Tracing
 
 QUESTION: list[Any] = [{"role": "user", "content": "Hello?"}]

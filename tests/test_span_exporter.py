@@ -26,8 +26,8 @@ from otel_helicone import (
     session,
     session_headers,
 )
-from otel_helicone.local.records import RequestRecord
 from otel_helicone.local.server import LocalHelicone
+from otel_helicone.local.storage.records import RequestRecord
 from tests.recorded import spans
 
 KEY = "sk-helicone-aaaaaaa-bbbbbbb-ccccccc-ddddddd"

@@ -22,8 +22,8 @@ from opentelemetry.trace import SpanKind, Tracer
 
 from otel_helicone.bridge.bridge import Bridge
 from otel_helicone.bridge.settings import make_bridge_settings
-from otel_helicone.local.records import RequestRecord
 from otel_helicone.local.server import LocalHelicone
+from otel_helicone.local.storage.records import RequestRecord
 
 KEY = "sk-helicone-aaaaaaa-bbbbbbb-ccccccc-ddddddd"
 PROTOBUF = {"Content-Type": "application/x-protobuf"}

@@ -13,8 +13,8 @@ import pytest
 import uvicorn
 
 from examples.fastapi_chat.app import make_app
-from otel_helicone.local.records import RequestRecord
 from otel_helicone.local.server import LocalHelicone
+from otel_helicone.local.storage.records import RequestRecord
 
 
 @pytest.fixture

@@ -34,8 +34,8 @@ from opentelemetry.trace import SpanKind, Tracer
 
 from otel_helicone import HeliconeSpanExporter, HeliconeSpanProcessor
 from otel_helicone.cli import main
-from otel_helicone.local.records import RequestRecord
 from otel_helicone.local.server import LocalHelicone
+from otel_helicone.local.storage.records import RequestRecord
 from tests.bridge.conftest import KEY, RunningBridge, rows_of
 from tests.integration.collectors import Collector
 from tests.integration.conftest import HERE, missing, require

@@ -30,8 +30,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcess
 from opentelemetry.trace import Tracer
 
 from otel_helicone import HeliconeSpanExporter, HeliconeSpanProcessor
-from otel_helicone.local.records import RequestRecord
 from otel_helicone.local.server import LocalHelicone
+from otel_helicone.local.storage.records import RequestRecord
 from tests.integration.conftest import HERE, missing, require
 
 HELICONE_KEY = "sk-helicone-aaaaaaa-bbbbbbb-ccccccc-ddddddd"

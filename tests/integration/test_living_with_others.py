@@ -30,8 +30,8 @@ from typing import Any, Literal
 
 import pytest
 
-from otel_helicone.local.records import RequestRecord
 from otel_helicone.local.server import LocalHelicone
+from otel_helicone.local.storage.records import RequestRecord
 from tests.integration.conftest import require
 from tests.integration.others import RUNS, Application, Facts, Plan
 

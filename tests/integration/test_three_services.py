@@ -26,8 +26,8 @@ from urllib.parse import urlencode
 import httpx2
 import pytest
 
-from otel_helicone.local.records import RequestRecord
 from otel_helicone.local.server import LocalHelicone
+from otel_helicone.local.storage.records import RequestRecord
 from tests.integration.conftest import HERE, missing, require
 from tests.integration.three_services.programs import PROGRAMS
 

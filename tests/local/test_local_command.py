@@ -15,7 +15,7 @@ import openai
 import pytest
 
 from otel_helicone.cli import main
-from otel_helicone.local.built_in_upstream import DEFAULT_LATENCY_MS
+from otel_helicone.local.built_in.upstream import DEFAULT_LATENCY_MS
 from otel_helicone.local.server import LocalHelicone
 
 COMMAND = [sys.executable, "-m", "otel_helicone"]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_helicone.local.event_stream import EventStream
-from otel_helicone.local.usage import Usage, usage_in
+from otel_helicone.local.gateway.event_stream import EventStream
+from otel_helicone.local.gateway.usage import Usage, usage_in
 
 CHAT = (
     'data: {"model":"gpt-4o","choices":[{"delta":{"role":"assistant","content":"Caf"}}]}\r\n\r\n'

@@ -15,9 +15,9 @@ import httpx2
 import openai
 import pytest
 
-from otel_helicone.local.forwarding import parse_upstream_url
-from otel_helicone.local.records import RequestRecord
+from otel_helicone.local.gateway.forwarding import parse_upstream_url
 from otel_helicone.local.server import LocalHelicone
+from otel_helicone.local.storage.records import RequestRecord
 
 Script = Callable[[socket.socket], None]
 StartUpstream = Callable[[Script], str]

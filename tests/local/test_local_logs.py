@@ -14,10 +14,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from otel_helicone.local import commands, schema
+from otel_helicone.local import commands
+from otel_helicone.local.analysis.tree import build_tree, tree_lines
 from otel_helicone.local.server import LocalHelicone
-from otel_helicone.local.store import Store
-from otel_helicone.local.tree import build_tree, tree_lines
+from otel_helicone.local.storage import schema
+from otel_helicone.local.storage.store import Store
 
 RECORDED = Path(__file__).parents[1] / "data" / "recorded"
 SCORES: list[dict[str, Any]] = json.loads((RECORDED / "scores.json").read_text())

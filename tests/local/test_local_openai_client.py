@@ -9,8 +9,8 @@ from pathlib import Path
 import openai
 import pytest
 
-from otel_helicone.local.records import RequestRecord
 from otel_helicone.local.server import LocalHelicone
+from otel_helicone.local.storage.records import RequestRecord
 
 SESSION = {
     "Helicone-Session-Id": "trip-1",

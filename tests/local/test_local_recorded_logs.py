@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from otel_helicone.local.records import RequestRecord
 from otel_helicone.local.server import LocalHelicone
+from otel_helicone.local.storage.records import RequestRecord
 
 RECORDED = Path(__file__).parents[1] / "data" / "recorded"
 CASES: list[dict[str, Any]] = json.loads((RECORDED / "logs.json").read_text())

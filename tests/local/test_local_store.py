@@ -10,10 +10,10 @@ from pathlib import Path
 import openai
 import pytest
 
-from otel_helicone.local.schema import SCHEMA_VERSION, StoreError, connect
 from otel_helicone.local.server import LocalHelicone
-from otel_helicone.local.store import Store
-from otel_helicone.local.writer import StoreWriter
+from otel_helicone.local.storage.schema import SCHEMA_VERSION, StoreError, connect
+from otel_helicone.local.storage.store import Store
+from otel_helicone.local.storage.writer import StoreWriter
 
 
 def test_a_new_store_has_the_version_of_its_tables_and_a_write_ahead_log(tmp_path: Path) -> None:

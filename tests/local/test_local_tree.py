@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_helicone.local.display import NAMELESS, shortened, shown, shown_block, shown_segment
-from otel_helicone.local.records import RequestRecord
-from otel_helicone.local.tree import (
+from otel_helicone.local.analysis.tree import (
     MAX_SHOWN_DEPTH,
     Folder,
     TreeLine,
@@ -18,6 +16,8 @@ from otel_helicone.local.tree import (
     segments_of,
     tree_lines,
 )
+from otel_helicone.local.display import NAMELESS, shortened, shown, shown_block, shown_segment
+from otel_helicone.local.storage.records import RequestRecord
 
 PATHS = st.one_of(st.none(), st.text(), st.text(alphabet="/ab%", max_size=40))
 

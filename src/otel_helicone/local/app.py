@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from otel_helicone.local.api_server import ApiServer
-from otel_helicone.local.gateway import Gateway
-from otel_helicone.local.log_requests import LogIntake
-from otel_helicone.local.worker_log import WORKER_PROVIDERS, WorkerLog
+from otel_helicone.local.gateway.gateway import Gateway
+from otel_helicone.local.log_api.api_server import ApiServer
+from otel_helicone.local.log_api.intake import LogIntake
+from otel_helicone.local.log_api.worker_log import WORKER_PROVIDERS, WorkerLog
 
 __all__ = ["DEFAULT_MAX_BODY_BYTES", "create_app"]
 

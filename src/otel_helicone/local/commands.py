@@ -14,10 +14,10 @@ from types import FrameType
 import platformdirs
 
 from otel_helicone.local.json_output import as_json
-from otel_helicone.local.records import SessionRecord
-from otel_helicone.local.schema import StoreError
 from otel_helicone.local.server import LocalHelicone, PortTaken
-from otel_helicone.local.store import Store
+from otel_helicone.local.storage.records import SessionRecord
+from otel_helicone.local.storage.schema import StoreError
+from otel_helicone.local.storage.store import Store
 from otel_helicone.local.terminal import (
     make_console,
     print_bodies,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 
-from otel_helicone.local.records import RequestRecord, SessionRecord
+from otel_helicone.local.storage.records import RequestRecord, SessionRecord
 
 __all__ = ["as_json"]
 

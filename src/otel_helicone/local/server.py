@@ -13,15 +13,15 @@ from typing import Final
 
 import uvicorn
 
-from otel_helicone.local.api_keys import ApiKeys
 from otel_helicone.local.app import DEFAULT_MAX_BODY_BYTES, create_app
-from otel_helicone.local.built_in_upstream import DEFAULT_LATENCY_MS, BuiltInUpstream
-from otel_helicone.local.forwarding import ForwardingUpstream
-from otel_helicone.local.gateway import Gateway
-from otel_helicone.local.log_requests import LogIntake
-from otel_helicone.local.store import Store
-from otel_helicone.local.upstream import Upstream
-from otel_helicone.local.writer import StoreWriter
+from otel_helicone.local.built_in.upstream import DEFAULT_LATENCY_MS, BuiltInUpstream
+from otel_helicone.local.gateway.forwarding import ForwardingUpstream
+from otel_helicone.local.gateway.gateway import Gateway
+from otel_helicone.local.gateway.upstream import Upstream
+from otel_helicone.local.log_api.api_keys import ApiKeys
+from otel_helicone.local.log_api.intake import LogIntake
+from otel_helicone.local.storage.store import Store
+from otel_helicone.local.storage.writer import StoreWriter
 
 __all__ = ["LocalHelicone", "PortTaken"]
 

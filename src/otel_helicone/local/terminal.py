@@ -13,9 +13,9 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from otel_helicone.local.analysis.tree import Folder, TreeLine, build_tree, segments_of, tree_lines
 from otel_helicone.local.display import shortened, shown, shown_block
-from otel_helicone.local.records import RequestRecord, SessionRecord
-from otel_helicone.local.tree import Folder, TreeLine, build_tree, segments_of, tree_lines
+from otel_helicone.local.storage.records import RequestRecord, SessionRecord
 
 __all__ = ["make_console", "print_bodies", "print_session", "print_sessions"]
 

@@ -6,7 +6,7 @@ import json
 
 from starlette.types import Send
 
-from otel_helicone.local.upstream import RawHeaders
+from otel_helicone.local.gateway.upstream import RawHeaders
 
 __all__ = ["error_answer", "error_body", "send_answer"]
 

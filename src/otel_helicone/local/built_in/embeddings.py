@@ -8,8 +8,8 @@ import struct
 from collections.abc import Mapping
 from typing import Final
 
-from otel_helicone.local.built_in_text import count_tokens, make_vector
-from otel_helicone.local.usage import model_in
+from otel_helicone.local.built_in.text import count_tokens, make_vector
+from otel_helicone.local.gateway.usage import model_in
 
 __all__ = ["embeddings"]
 

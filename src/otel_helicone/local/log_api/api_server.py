@@ -9,20 +9,20 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from otel_helicone.local.helicone_headers import read_helicone_headers
-from otel_helicone.local.javascript import NotJson, as_string, parse, stringify
-from otel_helicone.local.log_headers import InvalidHeader, merged_headers, meta_headers
-from otel_helicone.local.log_record import Log
-from otel_helicone.local.log_requests import (
+from otel_helicone.local.gateway.helicone_headers import read_helicone_headers
+from otel_helicone.local.log_api.headers import InvalidHeader, merged_headers, meta_headers
+from otel_helicone.local.log_api.intake import (
     MOST_LOGGED,
     LogIntake,
     decoded,
     read_body,
     without_length,
 )
-from otel_helicone.local.log_timing import MissingTime, NotATime, api_timing
-from otel_helicone.local.typed_log import typed_problems
-from otel_helicone.local.writer import Scores
+from otel_helicone.local.log_api.javascript import NotJson, as_string, parse, stringify
+from otel_helicone.local.log_api.record import Log
+from otel_helicone.local.log_api.timing import MissingTime, NotATime, api_timing
+from otel_helicone.local.log_api.typed_log import typed_problems
+from otel_helicone.local.storage.writer import Scores
 
 __all__ = ["ApiServer", "NotAScore", "read_scores"]
 

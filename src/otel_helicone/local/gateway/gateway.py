@@ -9,22 +9,22 @@ from typing import Final
 import anyio
 from starlette.types import Receive, Scope, Send
 
-from otel_helicone.local.answers import error_answer
-from otel_helicone.local.caller import BodyTooLarge, Caller, CallerLeft
-from otel_helicone.local.exchange import Exchange, Stopwatch
-from otel_helicone.local.helicone_headers import HELICONE_PREFIX, read_helicone_headers
-from otel_helicone.local.records import (
-    STATUS_CALLER_LEFT,
-    STATUS_UPSTREAM_BROKE,
-    RequestRecord,
-)
-from otel_helicone.local.upstream import (
+from otel_helicone.local.gateway.answers import error_answer
+from otel_helicone.local.gateway.caller import BodyTooLarge, Caller, CallerLeft
+from otel_helicone.local.gateway.exchange import Exchange, Stopwatch
+from otel_helicone.local.gateway.helicone_headers import HELICONE_PREFIX, read_helicone_headers
+from otel_helicone.local.gateway.upstream import (
     RawHeaders,
     Upstream,
     UpstreamAnswer,
     UpstreamBroke,
     UpstreamRequest,
     UpstreamUnreachable,
+)
+from otel_helicone.local.storage.records import (
+    STATUS_CALLER_LEFT,
+    STATUS_UPSTREAM_BROKE,
+    RequestRecord,
 )
 
 __all__ = ["MAX_HEADER_BYTES", "Gateway"]

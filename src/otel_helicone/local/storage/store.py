@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from otel_helicone.local.javascript import without_lone_surrogates
-from otel_helicone.local.records import RequestRecord, SessionRecord
-from otel_helicone.local.schema import connect
+from otel_helicone.local.log_api.javascript import without_lone_surrogates
+from otel_helicone.local.storage.records import RequestRecord, SessionRecord
+from otel_helicone.local.storage.schema import connect
 
 __all__ = ["COLUMNS", "Store", "row_of"]
 
@@ -43,7 +43,7 @@ COLUMNS: Final = (
     "kind",
     "scores",
 )
-"""The columns of a record, in the order of :class:`~.records.RequestRecord`'s fields."""
+"""The columns of a record, in the order of the fields of a request record."""
 
 Cell: TypeAlias = str | int | None
 

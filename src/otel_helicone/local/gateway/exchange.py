@@ -7,12 +7,12 @@ import time
 from datetime import UTC, datetime
 from typing import Final
 
-from otel_helicone.local.body_text import BodyDecoder, kept_text
-from otel_helicone.local.event_stream import EventStream
-from otel_helicone.local.helicone_headers import HeliconeHeaders
-from otel_helicone.local.records import RequestRecord
-from otel_helicone.local.upstream import RawHeaders, UpstreamRequest
-from otel_helicone.local.usage import Usage, member, model_in, parse_json, usage_in
+from otel_helicone.local.gateway.body_text import BodyDecoder, kept_text
+from otel_helicone.local.gateway.event_stream import EventStream
+from otel_helicone.local.gateway.helicone_headers import HeliconeHeaders
+from otel_helicone.local.gateway.upstream import RawHeaders, UpstreamRequest
+from otel_helicone.local.gateway.usage import Usage, member, model_in, parse_json, usage_in
+from otel_helicone.local.storage.records import RequestRecord
 
 __all__ = ["MOST_STORED_BYTES", "Exchange", "Stopwatch", "body_left_out", "header"]
 
@@ -106,7 +106,7 @@ class Exchange:
         """Make the record, now that the answer has ended one way or another.
 
         Args:
-            status: the HTTP status, or a negative one of :mod:`~otel_helicone.local.records`.
+            status: the HTTP status, or a negative one of :class:`RequestRecord`.
         """
         helicone = self.helicone
         model, usage, response_body = self._read_answer()

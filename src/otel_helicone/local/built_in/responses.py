@@ -6,9 +6,9 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 
-from otel_helicone.local.built_in_chat import most_tokens, server_sent
-from otel_helicone.local.built_in_text import MadeText, count_tokens, make_text, seed_of, texts_in
-from otel_helicone.local.usage import model_in
+from otel_helicone.local.built_in.chat import most_tokens, server_sent
+from otel_helicone.local.built_in.text import MadeText, count_tokens, make_text, seed_of, texts_in
+from otel_helicone.local.gateway.usage import model_in
 
 __all__ = ["response"]
 

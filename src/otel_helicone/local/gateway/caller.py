@@ -5,9 +5,9 @@ from __future__ import annotations
 import anyio
 from starlette.types import Message, Receive, Send
 
-from otel_helicone.local.answers import error_answer
-from otel_helicone.local.exchange import header
-from otel_helicone.local.upstream import RawHeaders
+from otel_helicone.local.gateway.answers import error_answer
+from otel_helicone.local.gateway.exchange import header
+from otel_helicone.local.gateway.upstream import RawHeaders
 
 __all__ = ["BodyTooLarge", "Caller", "CallerLeft"]
 

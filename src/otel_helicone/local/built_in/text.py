@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from otel_helicone.local.usage import member
+from otel_helicone.local.gateway.usage import member
 
 __all__ = ["MadeText", "count_tokens", "make_text", "make_vector", "seed_of", "texts_in"]
 

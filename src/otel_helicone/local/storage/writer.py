@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from otel_helicone.local.records import RequestRecord
-from otel_helicone.local.schema import connect
-from otel_helicone.local.store import COLUMNS, row_of
+from otel_helicone.local.storage.records import RequestRecord
+from otel_helicone.local.storage.schema import connect
+from otel_helicone.local.storage.store import COLUMNS, row_of
 
 __all__ = ["Scores", "StoreWriter"]
 

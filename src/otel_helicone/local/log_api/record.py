@@ -7,16 +7,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from otel_helicone.local.body_text import kept_text
-from otel_helicone.local.event_stream import EventStream
-from otel_helicone.local.exchange import MOST_STORED_BYTES, body_left_out
-from otel_helicone.local.helicone_headers import HeliconeHeaders
-from otel_helicone.local.javascript import NotJson, parse, stringify, without_lone_surrogates
-from otel_helicone.local.log_model import NotAModel, kind_of, model_of
-from otel_helicone.local.log_timing import LogTiming
-from otel_helicone.local.log_usage import NotACount, logged_usage
-from otel_helicone.local.records import RequestRecord
-from otel_helicone.local.usage import member
+from otel_helicone.local.gateway.body_text import kept_text
+from otel_helicone.local.gateway.event_stream import EventStream
+from otel_helicone.local.gateway.exchange import MOST_STORED_BYTES, body_left_out
+from otel_helicone.local.gateway.helicone_headers import HeliconeHeaders
+from otel_helicone.local.gateway.usage import member
+from otel_helicone.local.log_api.javascript import (
+    NotJson,
+    parse,
+    stringify,
+    without_lone_surrogates,
+)
+from otel_helicone.local.log_api.model import NotAModel, kind_of, model_of
+from otel_helicone.local.log_api.timing import LogTiming
+from otel_helicone.local.log_api.usage import NotACount, logged_usage
+from otel_helicone.local.storage.records import RequestRecord
 
 __all__ = ["Log", "LogLost", "record_of"]
 

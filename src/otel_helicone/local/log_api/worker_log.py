@@ -8,14 +8,14 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from otel_helicone.local.exchange import header
-from otel_helicone.local.gateway import MAX_HEADER_BYTES
-from otel_helicone.local.helicone_headers import read_helicone_headers
-from otel_helicone.local.javascript import NotJson, parse, stringify
-from otel_helicone.local.log_headers import InvalidHeader, merged_headers, meta_headers
-from otel_helicone.local.log_record import Log
-from otel_helicone.local.log_requests import MOST_LOGGED, LogIntake, read_body
-from otel_helicone.local.log_timing import (
+from otel_helicone.local.gateway.exchange import header
+from otel_helicone.local.gateway.gateway import MAX_HEADER_BYTES
+from otel_helicone.local.gateway.helicone_headers import read_helicone_headers
+from otel_helicone.local.log_api.headers import InvalidHeader, merged_headers, meta_headers
+from otel_helicone.local.log_api.intake import MOST_LOGGED, LogIntake, read_body
+from otel_helicone.local.log_api.javascript import NotJson, parse, stringify
+from otel_helicone.local.log_api.record import Log
+from otel_helicone.local.log_api.timing import (
     InvalidTiming,
     MissingTime,
     NotATime,

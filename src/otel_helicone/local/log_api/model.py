@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from otel_helicone.local.usage import member
+from otel_helicone.local.gateway.usage import member
 
 __all__ = ["NotAModel", "kind_of", "model_of"]
 

@@ -6,8 +6,8 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 
-from otel_helicone.local.built_in_text import MadeText, count_tokens, make_text, seed_of, texts_in
-from otel_helicone.local.usage import member, model_in
+from otel_helicone.local.built_in.text import MadeText, count_tokens, make_text, seed_of, texts_in
+from otel_helicone.local.gateway.usage import member, model_in
 
 __all__ = ["chat_completion", "most_tokens", "server_sent"]
 

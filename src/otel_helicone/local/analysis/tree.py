@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final, TypeAlias
 
 from otel_helicone.local.display import shown_segment
-from otel_helicone.local.records import RequestRecord
+from otel_helicone.local.storage.records import RequestRecord
 
 __all__ = ["MAX_SHOWN_DEPTH", "Folder", "TreeLine", "build_tree", "segments_of", "tree_lines"]
 

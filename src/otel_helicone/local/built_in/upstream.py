@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, TypeAlias
 
-from otel_helicone.local.answers import error_body
-from otel_helicone.local.built_in_chat import chat_completion
-from otel_helicone.local.built_in_embeddings import embeddings
-from otel_helicone.local.built_in_responses import response
-from otel_helicone.local.built_in_text import seed_of
-from otel_helicone.local.upstream import UpstreamAnswer, UpstreamRequest
-from otel_helicone.local.usage import parse_json
+from otel_helicone.local.built_in.chat import chat_completion
+from otel_helicone.local.built_in.embeddings import embeddings
+from otel_helicone.local.built_in.responses import response
+from otel_helicone.local.built_in.text import seed_of
+from otel_helicone.local.gateway.answers import error_body
+from otel_helicone.local.gateway.upstream import UpstreamAnswer, UpstreamRequest
+from otel_helicone.local.gateway.usage import parse_json
 
 __all__ = ["DEFAULT_LATENCY_MS", "BuiltInUpstream"]
 
@@ -51,7 +51,7 @@ class BuiltInUpstream:
 
     @asynccontextmanager
     async def send(self, request: UpstreamRequest) -> AsyncIterator[UpstreamAnswer]:
-        """Answer a request; see :meth:`~.upstream.Upstream.send`."""
+        """Answer a request; see :meth:`~otel_helicone.local.gateway.upstream.Upstream.send`."""
         status, made = _answer(request)
         share = seed_of(request.path + b"\n" + request.body).uniform(0.25, 1.0)
         seconds = self._latency_ms * share / 1000 if status == 200 else 0.0

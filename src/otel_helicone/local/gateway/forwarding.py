@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import httpx2
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-from otel_helicone.local.upstream import (
+from otel_helicone.local.gateway.upstream import (
     UpstreamAnswer,
     UpstreamBroke,
     UpstreamRequest,

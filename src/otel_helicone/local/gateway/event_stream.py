@@ -7,7 +7,7 @@ import json
 import re
 from typing import Final
 
-from otel_helicone.local.usage import Usage, member, model_in, parse_json, usage_in
+from otel_helicone.local.gateway.usage import Usage, member, model_in, parse_json, usage_in
 
 __all__ = ["EventStream"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from otel_helicone.local.usage import member
+from otel_helicone.local.gateway.usage import member
 
 __all__ = ["LoggedUsage", "NotACount", "logged_usage"]
 

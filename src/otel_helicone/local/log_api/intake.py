@@ -10,13 +10,13 @@ from typing import Final
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from otel_helicone.local.api_keys import ApiKeys
-from otel_helicone.local.body_text import BodyDecoder
-from otel_helicone.local.exchange import header
-from otel_helicone.local.log_record import Log, LogLost, record_of
-from otel_helicone.local.records import RequestRecord
-from otel_helicone.local.upstream import RawHeaders
-from otel_helicone.local.writer import Scores
+from otel_helicone.local.gateway.body_text import BodyDecoder
+from otel_helicone.local.gateway.exchange import header
+from otel_helicone.local.gateway.upstream import RawHeaders
+from otel_helicone.local.log_api.api_keys import ApiKeys
+from otel_helicone.local.log_api.record import Log, LogLost, record_of
+from otel_helicone.local.storage.records import RequestRecord
+from otel_helicone.local.storage.writer import Scores
 
 __all__ = ["MOST_LOGGED", "LogIntake", "decoded", "read_body", "without_length"]
 

@@ -1,0 +1,1 @@
+"""What a session's records tell: pure functions of them."""

@@ -1,0 +1,1 @@
+"""Helicone's API beside the logs: sessions, requests, feedback and scores."""

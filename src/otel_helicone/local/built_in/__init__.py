@@ -1,0 +1,1 @@
+"""The upstream that answers where no other is named."""

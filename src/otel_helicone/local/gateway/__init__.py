@@ -1,0 +1,1 @@
+"""The gateway: takes requests, has them answered, and records both."""

@@ -1,0 +1,1 @@
+"""Helicone's log endpoints, worker and API server alike."""

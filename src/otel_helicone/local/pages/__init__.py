@@ -1,0 +1,1 @@
+"""The pages that show sessions in a browser."""

@@ -1,0 +1,1 @@
+"""What is kept: records, sessions, and the file that holds them."""
