@@ -1,0 +1,104 @@
+"""Templates and what they share: how figures, times and addresses are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from otel_helicone.local.analysis.tree import segments_of
+from otel_helicone.local.display import shortened, shown, shown_block, shown_segment
+from otel_helicone.local.figures import shown_cost, shown_count, shown_milliseconds
+
+__all__ = ["STATUS_WORDS", "Templates", "address"]
+
+STATUS_WORDS: Final[Mapping[int, str]] = {-2: "broke off", -3: "caller left"}
+"""What is shown for the statuses that are not HTTP's."""
+
+
+class Templates:
+    """The pages' templates, compiled once; everything that they insert is escaped."""
+
+    def __init__(self, prices: str = "no price list") -> None:
+        """Load them from the package.
+
+        Args:
+            prices: what the costs come from, and of which date.
+        """
+        self._environment = Environment(
+            loader=PackageLoader("otel_helicone.local.pages"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters.update(
+            cost=shown_cost,
+            count=shown_count,
+            milliseconds=shown_milliseconds,
+            duration=_duration,
+            shown=shown,
+            block=shown_block,
+            segment=shown_segment,
+            path=_path,
+            short=shortened,
+            time=_time,
+            machine_time=_machine_time,
+            status=_status,
+        )
+        self._environment.globals.update(address=address, prices=prices, here="")
+
+    def text(self, template: str, **values: Any) -> str:
+        """Fill in a template.
+
+        Args:
+            template: its file's name in the folder ``templates``.
+            values: what it refers to; a missing one raises.
+        """
+        return self._environment.get_template(template).render(**values)
+
+    def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+        """Fill in a template and answer with it.
+
+        Args:
+            template: its file's name in the folder ``templates``.
+            status: the HTTP status.
+            values: what it refers to; a missing one raises.
+        """
+        return HTMLResponse(self.text(template, **values), status_code=status)
+
+
+def address(path: str, **query: str | int | float | None) -> str:
+    """Give the address of a page.
+
+    Args:
+        path: what stands before the question mark.
+        query: the query's fields; those that are None or empty are left out.
+    """
+    fields = {name: value for name, value in query.items() if value is not None and value != ""}
+    return f"{path}?{urlencode(fields)}" if fields else path
+
+
+def _duration(duration: timedelta) -> str:
+    return shown_milliseconds(round(duration.total_seconds() * 1000))
+
+
+def _path(path: str | None) -> str:
+    return "/" + "/".join(shown_segment(segment) for segment in segments_of(path))
+
+
+def _time(time: datetime) -> str:
+    """Write a time in UTC; the page's script puts the reader's own zone in its place."""
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _machine_time(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _status(status: int) -> str:
+    return STATUS_WORDS.get(status, str(status))
