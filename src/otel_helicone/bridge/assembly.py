@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OTLPSpan
@@ -45,6 +46,15 @@ _MOST_AROUND: Final = 1000
 _SPANS_A_MILLISECOND: Final = 100
 _MOST_REMEMBERED: Final = 10_000
 _MOST_ORIGINS: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    """Where a look at a trace ended early: it holds until more of the trace arrives."""
+
+    last: float
+    after: int
+    blocked: int
 
 
 class StoredNames(SessionNames):
@@ -107,6 +117,9 @@ class Assembler:
         self._rules = HeliconeSpanProcessor(inject=False, stamp=False, gateway=False)
         self._remembered: OrderedDict[bytes, None] = OrderedDict()
         self._origins: dict[bytes, Origin] = {}
+        # Where looks that were too much for one transaction go on, so that spans that wait for a
+        # missing parent are not read again for each of them.
+        self._stops: dict[bytes, _Stop] = {}
         self.skipped: Counter[Skipped] = Counter()
         """How many spans were not logged, by the reason."""
 
@@ -138,7 +151,11 @@ class Assembler:
             if settled >= 2 * _MOST_SPANS or size > _MOST_BYTES:
                 break
         names = self._names.take_new()
-        self._spool.settle(looks, [(key, name, now) for key, name in names.items()])
+        try:
+            self._spool.settle(looks, [(key, name, now) for key, name in names.items()])
+        except BaseException:
+            self._stops.clear()  # nothing of it was stored, so all of it is looked at again
+            raise
         self.skipped += skipped
         return sum(len(look.posts) for look in looks)
 
@@ -155,7 +172,9 @@ class Assembler:
         trace = _Trace(self._spool, trace_id)
         is_complete = release_all or now >= last + self._wait
         overdue = now - self._wait * _LONGEST_WAITS
-        after = blocked = 0
+        stop = self._stops.pop(trace_id, None)
+        goes_on = stop is not None and stop.last == last and not is_complete
+        after, blocked = (stop.after, stop.blocked) if stop is not None and goes_on else (0, 0)
         while True:
             rows, is_all = self._spool.waiting(trace_id, after, _MOST_SPANS, _MOST_BYTES)
             if not rows:
@@ -170,6 +189,7 @@ class Assembler:
                 self._translate(ready, trace, has_logs, look, skipped)
                 if len(look.settled) >= _MOST_SPANS or look.size > _MOST_BYTES:
                     look.due = now  # the rest in a transaction of its own
+                    self._stops[trace_id] = _Stop(last, after, blocked)
                     return look
             if is_all:
                 break
