@@ -22,7 +22,7 @@ from otel_helicone.local.log_api.javascript import NotJson, as_string, parse, st
 from otel_helicone.local.log_api.record import Log
 from otel_helicone.local.log_api.timing import MissingTime, NotATime, api_timing
 from otel_helicone.local.log_api.typed_log import typed_problems
-from otel_helicone.local.storage.writer import Scores
+from otel_helicone.local.storage.changes import Scores
 
 __all__ = ["ApiServer", "NotAScore", "read_scores"]
 

@@ -15,8 +15,8 @@ from otel_helicone.local.gateway.exchange import header
 from otel_helicone.local.gateway.upstream import RawHeaders
 from otel_helicone.local.log_api.api_keys import ApiKeys
 from otel_helicone.local.log_api.record import Log, LogLost, record_of
+from otel_helicone.local.storage.changes import Scores
 from otel_helicone.local.storage.records import RequestRecord
-from otel_helicone.local.storage.writer import Scores
 
 __all__ = ["MOST_LOGGED", "LogIntake", "decoded", "read_body", "without_length"]
 

@@ -59,6 +59,8 @@ class RequestRecord:
         kind: ``llm``, or for a log ``tool``, ``data`` or ``vector_db``.
         scores: what was given by the score endpoint, by name; a bool is 0 or 1, and its name has
             the ending ``-hcone-bool``.
+        cost_usd: what the tokens cost in US dollars; None where no price is known.
+        from_cache: whether the gateway answered it from its cache.
     """
 
     request_id: str
@@ -87,6 +89,8 @@ class RequestRecord:
     target_url: str = ""
     kind: str = "llm"
     scores: Mapping[str, int] = field(default_factory=dict)
+    cost_usd: float | None = None
+    from_cache: bool = False
 
     @property
     def ended_at(self) -> datetime:
@@ -113,6 +117,11 @@ class SessionRecord:
         total_tokens: tokens of all of them.
         started_at: when the first one came in, in UTC.
         ended_at: when the last one was answered, in UTC.
+        latency_ms: the sum of the requests' own latencies, in milliseconds.
+        cost_usd: what the priced requests cost together, in US dollars.
+        unpriced: how many requests have tokens and no known price.
+        user_ids: the users of the requests, sorted.
+        changed_at: when something of it was last stored, in UTC.
     """
 
     session_id: str
@@ -124,6 +133,11 @@ class SessionRecord:
     total_tokens: int
     started_at: datetime
     ended_at: datetime
+    latency_ms: int
+    cost_usd: float
+    unpriced: int
+    user_ids: tuple[str, ...]
+    changed_at: datetime
 
     @property
     def duration(self) -> timedelta:

@@ -7,6 +7,8 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
+from otel_helicone.local.storage.summaries import rebuild
+
 __all__ = ["SCHEMA_VERSION", "StoreError", "connect"]
 
 _MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
@@ -48,8 +50,115 @@ _MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "ALTER TABLE request ADD COLUMN kind TEXT NOT NULL DEFAULT 'llm'",
         "ALTER TABLE request ADD COLUMN scores TEXT NOT NULL DEFAULT '{}'",
     ),
+    (
+        """
+        CREATE TABLE session (
+            number INTEGER PRIMARY KEY,
+            session_id TEXT NOT NULL, -- empty for requests that are in no session
+            session_name TEXT NOT NULL,
+            requests INTEGER NOT NULL,
+            errors INTEGER NOT NULL,
+            prompt_tokens INTEGER NOT NULL,
+            completion_tokens INTEGER NOT NULL,
+            total_tokens INTEGER NOT NULL,
+            cost_usd REAL NOT NULL,
+            unpriced INTEGER NOT NULL,
+            started_at INTEGER NOT NULL,
+            ended_at INTEGER NOT NULL,
+            latency_ms INTEGER NOT NULL,
+            changed_at INTEGER NOT NULL,
+            UNIQUE (session_id, session_name)
+        )
+        """,
+        # What sessions can be found by: users, models, statuses and properties.
+        """
+        CREATE TABLE value (
+            number INTEGER PRIMARY KEY,
+            name TEXT NOT NULL, -- user, model, status or property:<its name>
+            value TEXT NOT NULL,
+            UNIQUE (name, value)
+        )
+        """,
+        """
+        CREATE TABLE session_value (
+            value INTEGER NOT NULL,
+            session INTEGER NOT NULL,
+            requests INTEGER NOT NULL,
+            errors INTEGER NOT NULL,
+            total_tokens INTEGER NOT NULL,
+            cost_usd REAL NOT NULL,
+            latency_ms INTEGER NOT NULL,
+            PRIMARY KEY (value, session)
+        ) WITHOUT ROWID
+        """,
+        "CREATE TABLE session_tag (session_id TEXT PRIMARY KEY, tag TEXT NOT NULL)",
+        "CREATE TABLE state (changes INTEGER NOT NULL)",
+        "INSERT INTO state VALUES (0)",
+        # Bodies apart: a session of ten thousand requests is read without walking over them.
+        """
+        CREATE TABLE body (
+            row INTEGER PRIMARY KEY,
+            request_body TEXT NOT NULL,
+            response_body TEXT NOT NULL,
+            helicone_headers TEXT NOT NULL
+        )
+        """,
+        "INSERT INTO body SELECT row, request_body, response_body, helicone_headers FROM request",
+        """
+        CREATE TABLE request_without_bodies (
+            row INTEGER PRIMARY KEY,
+            request_id TEXT NOT NULL,
+            session INTEGER NOT NULL,
+            session_id TEXT,
+            session_path TEXT,
+            session_name TEXT,
+            user_id TEXT,
+            properties TEXT NOT NULL,
+            provider TEXT NOT NULL,
+            model TEXT,
+            method TEXT NOT NULL,
+            target_path TEXT NOT NULL,
+            status INTEGER NOT NULL,
+            prompt_tokens INTEGER NOT NULL,
+            completion_tokens INTEGER NOT NULL,
+            total_tokens INTEGER NOT NULL,
+            started_at INTEGER NOT NULL,
+            latency_ms INTEGER NOT NULL,
+            time_to_first_token_ms INTEGER,
+            prompt_cache_read_tokens INTEGER NOT NULL,
+            prompt_cache_write_tokens INTEGER NOT NULL,
+            reasoning_tokens INTEGER NOT NULL,
+            target_url TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            scores TEXT NOT NULL,
+            cost_usd REAL,
+            from_cache INTEGER NOT NULL DEFAULT 0
+        )
+        """,
+        """
+        INSERT INTO request_without_bodies
+        SELECT row, request_id, 0, session_id, session_path, session_name, user_id, properties,
+               provider, model, method, target_path, status, prompt_tokens, completion_tokens, total_tokens,
+               started_at, latency_ms, time_to_first_token_ms, prompt_cache_read_tokens,
+               prompt_cache_write_tokens, reasoning_tokens, target_url, kind, scores, NULL, 0
+        FROM request
+        """,
+        "DROP TABLE request",
+        "ALTER TABLE request_without_bodies RENAME TO request",
+        "CREATE INDEX request_by_session ON request (session, started_at)",
+        "CREATE INDEX request_by_id ON request (request_id)",
+        "CREATE INDEX request_by_start ON request (started_at)",
+        "CREATE INDEX session_by_start ON session (started_at)",
+        "CREATE INDEX session_by_end ON session (ended_at)",
+        "CREATE INDEX session_by_name ON session (session_name, started_at)",
+        "CREATE INDEX session_value_by_session ON session_value (session)",
+    ),
 )
 """One entry for each version: entry 0 makes version 1 of an empty file. Never change one."""
+
+# A file of an earlier version gets its summaries once, when it is brought up to date.
+_FIRST_WITH_SUMMARIES: Final = 3
+_MOST_MAPPED_BYTES: Final = 4 * 1024**3
 
 SCHEMA_VERSION: Final = len(_MIGRATIONS)
 
@@ -98,6 +207,9 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     # Readers and the writer do not wait for each other; a power cut costs the last records at most.
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
+    # What is deleted is overwritten, and a big file is read without copying.
+    connection.execute("PRAGMA secure_delete = ON")
+    connection.execute(f"PRAGMA mmap_size = {_MOST_MAPPED_BYTES}")
 
 
 def _version(connection: sqlite3.Connection) -> int:
@@ -106,6 +218,8 @@ def _version(connection: sqlite3.Connection) -> int:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    # So that a file can give back what retention deletes; it counts for new files only.
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Read again under the lock: another process may have been faster.
@@ -121,6 +235,8 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         for statements in _MIGRATIONS[version:]:
             for statement in statements:
                 connection.execute(statement)
+        if 0 < version < _FIRST_WITH_SUMMARIES:
+            rebuild(connection)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     except BaseException:

@@ -2,57 +2,43 @@
 
 from __future__ import annotations
 
-import json
+import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-from otel_helicone.local.log_api.javascript import without_lone_surrogates
+from otel_helicone.local.storage import session_queries
+from otel_helicone.local.storage.columns import (
+    BODY_COLUMNS,
+    REQUEST_COLUMNS,
+    Cell,
+    record_of,
+    session_of,
+)
+from otel_helicone.local.storage.filters import (
+    SessionFigures,
+    SessionFilter,
+    SessionPage,
+    SessionSort,
+    ValueSummary,
+)
 from otel_helicone.local.storage.records import RequestRecord, SessionRecord
 from otel_helicone.local.storage.schema import connect
 
-__all__ = ["COLUMNS", "Store", "row_of"]
+__all__ = ["Store"]
 
-COLUMNS: Final = (
-    "request_id",
-    "session_id",
-    "session_path",
-    "session_name",
-    "user_id",
-    "properties",
-    "provider",
-    "model",
-    "method",
-    "target_path",
-    "status",
-    "prompt_tokens",
-    "completion_tokens",
-    "total_tokens",
-    "started_at",
-    "latency_ms",
-    "time_to_first_token_ms",
-    "request_body",
-    "response_body",
-    "helicone_headers",
-    "prompt_cache_read_tokens",
-    "prompt_cache_write_tokens",
-    "reasoning_tokens",
-    "target_url",
-    "kind",
-    "scores",
-)
-"""The columns of a record, in the order of the fields of a request record."""
-
-Cell: TypeAlias = str | int | None
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
+_REQUEST: Final = ", ".join(f"request.{column}" for column in REQUEST_COLUMNS)
+_WITH_BODY: Final = ", ".join((_REQUEST, *(f"body.{column}" for column in BODY_COLUMNS)))
+_ALL: Final = SessionFilter()
+_NEWEST_FIRST: Final = SessionSort()
 
 
 class Store:
-    """The records of a local Helicone, read anew at each call.
+    """The records of a local Helicone, read anew at each call; any thread may call.
+
+    Each method raises :class:`~.schema.StoreError` where the file is missing, is no store or is of
+    a later version.
 
     Attributes:
         path: the SQLite file.
@@ -74,123 +60,175 @@ class Store:
 
         Args:
             session_id: give only the sessions with this id.
-
-        Raises:
-            StoreError: where the file is missing, is no store or is of a later version.
         """
         only, values = ("", []) if session_id is None else ("AND session_id = ?", [session_id])
         rows = self._rows(
-            f"""
-            SELECT session_id, coalesce(session_name, '') AS name, count(*),
-                   sum(status NOT BETWEEN 200 AND 399), sum(prompt_tokens),
-                   sum(completion_tokens), sum(total_tokens), min(started_at),
-                   max(started_at + latency_ms * 1000)
-            FROM request WHERE session_id IS NOT NULL {only}
-            GROUP BY session_id, name ORDER BY min(started_at) DESC, min(row) DESC
-            """,
+            f"SELECT {session_queries.SESSION} FROM session WHERE session_id != '' {only}"
+            " ORDER BY started_at DESC, number DESC",
             values,
         )
-        return [_session_of(row) for row in rows]
+        return [session_of(row) for row in rows]
 
-    def requests(self, session_id: str | None = None) -> list[RequestRecord]:
+    def session(self, session_id: str, session_name: str) -> SessionRecord | None:
+        """Give one session, or None.
+
+        Args:
+            session_id: its id.
+            session_name: its name; empty for none.
+        """
+        rows = self._rows(
+            f"SELECT {session_queries.SESSION} FROM session"
+            " WHERE session_id = ? AND session_name = ?",
+            [session_id, session_name],
+        )
+        return session_of(rows[0]) if rows else None
+
+    def requests(
+        self,
+        session_id: str | None = None,
+        session_name: str | None = None,
+        *,
+        bodies: bool = True,
+    ) -> list[RequestRecord]:
         """Give the requests in the order of their start.
 
         Args:
             session_id: give only those of the sessions with this id; without it all, those that
                 are in no session included.
-
-        Raises:
-            StoreError: where the file is missing, is no store or is of a later version.
+            session_name: give only those of the session with this name, too.
+            bodies: whether to read the bodies and the headers; without, they are empty.
         """
-        only, values = ("", []) if session_id is None else ("WHERE session_id = ?", [session_id])
-        rows = self._rows(
-            f"SELECT {', '.join(COLUMNS)} FROM request {only} ORDER BY started_at, row", values
+        values: list[Cell] = []
+        where = ""
+        if session_id is not None:
+            values = [session_id]
+            named = ""
+            if session_name is not None:
+                values.append(session_name)
+                named = "AND session_name = ?"
+            where = f"WHERE session IN (SELECT number FROM session WHERE session_id = ? {named})"
+        return self._requests(f"{where} ORDER BY started_at, request.row", values, bodies=bodies)
+
+    def request(self, request_id: str) -> RequestRecord | None:
+        """Give one request, or None; the one that was stored last where several have the id.
+
+        Args:
+            request_id: its id, in lower case.
+        """
+        found = self._requests(
+            "WHERE request_id = ? ORDER BY request.row DESC LIMIT 1", [request_id], bodies=True
         )
-        return [_record_of(row) for row in rows]
+        return found[0] if found else None
 
     def session_ids(self, start: str) -> list[str]:
         """Give the session ids that start with a text; only the one that is equal, if there is.
 
         Args:
             start: the first characters of an id, or the whole of it.
-
-        Raises:
-            StoreError: where the file is missing, is no store or is of a later version.
         """
         rows = self._rows(
-            "SELECT DISTINCT session_id FROM request WHERE substr(session_id, 1, ?) = ?"
-            " ORDER BY session_id",
+            "SELECT DISTINCT session_id FROM session"
+            " WHERE session_id != '' AND substr(session_id, 1, ?) = ? ORDER BY session_id",
             [len(start), start],
         )
         found = [str(row[0]) for row in rows]
         return [start] if start in found else found
 
+    def session_page(
+        self,
+        wanted: SessionFilter = _ALL,
+        sort: SessionSort = _NEWEST_FIRST,
+        *,
+        offset: int = 0,
+        limit: int = 50,
+    ) -> SessionPage:
+        """Give some of the sessions that are wanted, and how many there are.
+
+        Args:
+            wanted: which ones.
+            sort: in which order.
+            offset: how many to leave out first.
+            limit: how many to give.
+        """
+        with closing(self._connect()) as connection:
+            return session_queries.session_page(connection, wanted, sort, offset, limit)
+
+    def session_figures(self, wanted: SessionFilter = _ALL) -> list[SessionFigures]:
+        """Give the figures of all sessions that are wanted, in no order.
+
+        Args:
+            wanted: which ones.
+        """
+        with closing(self._connect()) as connection:
+            return session_queries.session_figures(connection, wanted)
+
+    def values(self, name: str, wanted: SessionFilter = _ALL) -> list[ValueSummary]:
+        """Give what each value of something comes to, the dearest first.
+
+        Args:
+            name: ``user``, ``model``, ``status``, or ``property:`` and a property's name.
+            wanted: the sessions to look at; requests that are in no session are summed too where
+                nothing is asked for.
+        """
+        with closing(self._connect()) as connection:
+            return session_queries.values(connection, name, wanted)
+
+    def property_names(self) -> list[str]:
+        """Give the names of all properties, sorted."""
+        rows = self._rows(
+            "SELECT DISTINCT substr(name, 10) FROM value WHERE name LIKE 'property:%' ORDER BY 1",
+            [],
+        )
+        return [str(row[0]) for row in rows]
+
+    def recent_requests_of_name(
+        self, session_name: str, *, besides: str, sessions: int = 20, most: int = 4000
+    ) -> list[list[RequestRecord]]:
+        """Give the requests of the newest sessions of a name, without bodies, newest first.
+
+        Args:
+            session_name: the name.
+            besides: the id of a session that is left out.
+            sessions: how many to give at most.
+            most: after so many requests no further session is read; the first always is.
+        """
+        rows = self._rows(
+            "SELECT session_id, requests FROM session WHERE session_name = ? AND session_id != ?"
+            " AND session_id != '' ORDER BY started_at DESC LIMIT ?",
+            [session_name, besides, sessions],
+        )
+        given: list[list[RequestRecord]] = []
+        for session_id, requests in rows:
+            most -= requests
+            if given and most < 0:
+                break
+            given.append(self.requests(session_id, session_name, bodies=False))
+        return given
+
+    def tag(self, session_id: str) -> str | None:
+        """Give the tag of a session, or None.
+
+        Args:
+            session_id: the session's id.
+        """
+        rows = self._rows("SELECT tag FROM session_tag WHERE session_id = ?", [session_id])
+        return str(rows[0][0]) if rows else None
+
+    def version(self) -> int:
+        """Give a number that is another one whenever something was stored or changed."""
+        ((changes,),) = self._rows("SELECT changes FROM state", [])
+        return int(changes)
+
+    def _requests(self, where: str, values: Sequence[Cell], *, bodies: bool) -> list[RequestRecord]:
+        columns, joined = _REQUEST, ""
+        if bodies:
+            columns, joined = _WITH_BODY, "JOIN body USING (row)"
+        rows = self._rows(f"SELECT {columns} FROM request {joined} {where}", values)
+        return [record_of(row) for row in rows]
+
+    def _connect(self) -> sqlite3.Connection:
+        return connect(self.path, create=False)
+
     def _rows(self, query: str, values: Sequence[Cell]) -> list[tuple[Any, ...]]:
-        with closing(connect(self.path, create=False)) as connection:
+        with closing(self._connect()) as connection:
             return connection.execute(query, values).fetchall()
-
-
-def row_of(record: RequestRecord) -> tuple[Cell, ...]:
-    """Give a record's values in the order of :data:`COLUMNS`."""
-    return (
-        record.request_id,
-        _storable(record.session_id),
-        _storable(record.session_path),
-        _storable(record.session_name),
-        _storable(record.user_id),
-        json.dumps(dict(record.properties)),
-        record.provider,
-        _storable(record.model),
-        record.method,
-        record.target_path,
-        record.status,
-        record.prompt_tokens,
-        record.completion_tokens,
-        record.total_tokens,
-        (record.started_at - _EPOCH) // _MICROSECOND,
-        record.latency_ms,
-        record.time_to_first_token_ms,
-        _storable(record.request_body),
-        _storable(record.response_body),
-        json.dumps(record.helicone_headers),
-        record.prompt_cache_read_tokens,
-        record.prompt_cache_write_tokens,
-        record.reasoning_tokens,
-        _storable(record.target_url),
-        record.kind,
-        json.dumps(dict(record.scores)),
-    )
-
-
-def _record_of(row: tuple[Any, ...]) -> RequestRecord:
-    values = dict(zip(COLUMNS, row, strict=True))
-    values["properties"] = json.loads(values["properties"])
-    values["scores"] = json.loads(values["scores"])
-    values["started_at"] = _time(values["started_at"])
-    values["helicone_headers"] = tuple(
-        (name, value) for name, value in json.loads(values["helicone_headers"])
-    )
-    return RequestRecord(**values)
-
-
-def _session_of(row: tuple[Any, ...]) -> SessionRecord:
-    return SessionRecord(
-        session_id=row[0],
-        session_name=row[1],
-        requests=row[2],
-        errors=row[3],
-        prompt_tokens=row[4],
-        completion_tokens=row[5],
-        total_tokens=row[6],
-        started_at=_time(row[7]),
-        ended_at=_time(row[8]),
-    )
-
-
-def _time(microseconds: int) -> datetime:
-    return _EPOCH + microseconds * _MICROSECOND
-
-
-def _storable(text: str | None) -> str | None:
-    """Put U+FFFD, as Helicone does, in the place of the lone surrogates that JSON may hold."""
-    return None if text is None else without_lone_surrogates(text)

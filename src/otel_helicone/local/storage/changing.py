@@ -1,0 +1,231 @@
+"""What becomes of the tables when something is stored, changed or deleted."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from dataclasses import replace
+from typing import Final, TypeAlias
+
+from otel_helicone.local.log_api.javascript import without_lone_surrogates
+from otel_helicone.local.storage.changes import Deletion, PropertySet, Scores, SessionTag
+from otel_helicone.local.storage.columns import (
+    BODY_COLUMNS,
+    REQUEST_COLUMNS,
+    body_row_of,
+    request_row_of,
+)
+from otel_helicone.local.storage.records import RequestRecord
+from otel_helicone.local.storage.summaries import Summaries
+
+__all__ = ["Change", "Changing"]
+
+Change: TypeAlias = RequestRecord | Scores | PropertySet | SessionTag | Deletion
+
+_INSERT: Final = (
+    f"INSERT INTO request (session, {', '.join(REQUEST_COLUMNS)})"
+    f" VALUES ({', '.join('?' * (len(REQUEST_COLUMNS) + 1))})"
+)
+_INSERT_BODY: Final = (
+    f"INSERT INTO body (row, {', '.join(BODY_COLUMNS)})"
+    f" VALUES ({', '.join('?' * (len(BODY_COLUMNS) + 1))})"
+)
+# What makes two rows one in Helicone's table, once it has merged them; here at once.
+_KEY: Final = ("request_id", "provider", "model", "user_id", "started_at")
+_SAME: Final = f"""
+    SELECT row, session FROM request WHERE {" AND ".join(f"{column} IS ?" for column in _KEY)}
+"""
+# Properties that are columns of their own, because they place a request.
+_PLACES: Final = {
+    "Helicone-Session-Id": "session_id",
+    "Helicone-Session-Path": "session_path",
+    "Helicone-Session-Name": "session_name",
+}
+
+
+class Changing:
+    """Changes the tables; the transactions are its caller's."""
+
+    def __init__(self, connection: sqlite3.Connection, *, bodies: bool = True) -> None:
+        """Begin.
+
+        Args:
+            connection: the one that writes.
+            bodies: whether the bodies of requests and answers are kept.
+        """
+        self._connection = connection
+        self._bodies = bodies
+        self._summaries = Summaries(connection)
+
+    def apply(self, change: Change) -> int:
+        """Make a change.
+
+        Args:
+            change: what is to be stored, set or deleted.
+
+        Returns:
+            How many stored requests it was about.
+        """
+        match change:
+            case RequestRecord():
+                return self._add(change)
+            case Scores():
+                return self._score(change)
+            case PropertySet():
+                return self._set_property(change)
+            case SessionTag():
+                return self._tag(change)
+            case Deletion():
+                return self._delete(change)
+
+    def count(self) -> None:
+        """Count the changes that were made, so that readers can see that there were some."""
+        self._connection.execute("UPDATE state SET changes = changes + 1")
+
+    def forget(self) -> None:
+        """Forget what a transaction that was rolled back has made."""
+        self._summaries.forget()
+
+    def _add(self, record: RequestRecord) -> int:
+        if not self._bodies:
+            record = replace(record, request_body="", response_body="")
+        row = request_row_of(record)
+        values = dict(zip(REQUEST_COLUMNS, row, strict=True))
+        same = self._connection.execute(_SAME, [values[column] for column in _KEY]).fetchall()
+        for number, _ in same:
+            self._delete_row(number)
+        now = _now()
+        session = self._summaries.add(record, values, now)
+        cursor = self._connection.execute(_INSERT, (session, *row))
+        self._connection.execute(_INSERT_BODY, (cursor.lastrowid, *body_row_of(record)))
+        if same:
+            self._summaries.sum_again({session, *(before for _, before in same)}, now)
+        return 1
+
+    def _delete_row(self, number: int) -> None:
+        self._connection.execute("DELETE FROM request WHERE row = ?", [number])
+        self._connection.execute("DELETE FROM body WHERE row = ?", [number])
+
+    def _score(self, given: Scores) -> int:
+        found = self._connection.execute(
+            "SELECT row, session, scores FROM request WHERE request_id = ?", [given.request_id]
+        ).fetchall()
+        for row, session, scores in found:
+            merged = json.dumps({**json.loads(scores), **given.scores})
+            self._connection.execute("UPDATE request SET scores = ? WHERE row = ?", [merged, row])
+            self._touch(session)
+        return len(found)
+
+    def _touch(self, session: int) -> None:
+        self._connection.execute(
+            "UPDATE session SET changed_at = ? WHERE number = ?", [_now(), session]
+        )
+
+    def _set_property(self, given: PropertySet) -> int:
+        found = self._connection.execute(
+            "SELECT row, session, properties, session_id, session_name FROM request"
+            " WHERE request_id = ?",
+            [given.request_id],
+        ).fetchall()
+        value = without_lone_surrogates(given.value)
+        for row, session, properties, session_id, session_name in found:
+            column = _PLACES.get(given.key)
+            sessions = {session}
+            if column is None:
+                merged = {**json.loads(properties), without_lone_surrogates(given.key): value}
+                self._connection.execute(
+                    "UPDATE request SET properties = ? WHERE row = ?", [json.dumps(merged), row]
+                )
+            else:
+                place = {"session_id": session_id, "session_name": session_name, column: value}
+                sessions.add(self._moved_to(place["session_id"] or "", place["session_name"] or ""))
+                self._connection.execute(
+                    f"UPDATE request SET {column} = ?, session ="
+                    " (SELECT number FROM session WHERE session_id = ? AND session_name = ?)"
+                    " WHERE row = ?",
+                    [value, place["session_id"] or "", place["session_name"] or "", row],
+                )
+            self._summaries.sum_again(sessions, _now())
+        return len(found)
+
+    def _moved_to(self, session_id: str, session_name: str) -> int:
+        """Give the number of the session that a request moves to, which is made if need be."""
+        self._connection.execute(
+            "INSERT OR IGNORE INTO session VALUES (NULL, ?, ?, 0, 0, 0, 0, 0, 0.0, 0, 0, 0, 0, 0)",
+            [session_id, session_name],
+        )
+        (number,) = self._connection.execute(
+            "SELECT number FROM session WHERE session_id = ? AND session_name = ?",
+            [session_id, session_name],
+        ).fetchone()
+        return int(number)
+
+    def _tag(self, given: SessionTag) -> int:
+        self._connection.execute(
+            "INSERT OR REPLACE INTO session_tag VALUES (?, ?)",
+            [without_lone_surrogates(given.session_id), without_lone_surrogates(given.tag)],
+        )
+        found = self._connection.execute(
+            "SELECT number, requests FROM session WHERE session_id = ?", [given.session_id]
+        ).fetchall()
+        for number, _ in found:
+            self._touch(number)
+        return sum(requests for _, requests in found)
+
+    def _delete(self, given: Deletion) -> int:
+        if given.session_id is None:
+            (requests,) = self._connection.execute("SELECT count(*) FROM request").fetchone()
+            for table in ("request", "body", "session", "session_value", "session_tag", "value"):
+                self._connection.execute(f"DELETE FROM {table}")
+            self._summaries.forget()
+            return int(requests)
+        where, values = "session_id = ?", [given.session_id]
+        if given.session_name is not None:
+            where, values = f"{where} AND session_name = ?", [*values, given.session_name]
+        numbers = [
+            number
+            for (number,) in self._connection.execute(
+                f"SELECT number FROM session WHERE {where}", values
+            )
+        ]
+        deleted = self.delete_sessions(numbers)
+        (left,) = self._connection.execute(
+            "SELECT count(*) FROM session WHERE session_id = ?", [given.session_id]
+        ).fetchone()
+        if not left:
+            self._connection.execute(
+                "DELETE FROM session_tag WHERE session_id = ?", [given.session_id]
+            )
+        self._summaries.forget_unused_values()
+        return deleted
+
+    def delete_sessions(self, numbers: list[int]) -> int:
+        """Delete sessions with all that they hold.
+
+        Args:
+            numbers: the numbers of their rows.
+
+        Returns:
+            How many requests they had.
+        """
+        deleted = 0
+        for number in numbers:
+            self._connection.execute(
+                "DELETE FROM body WHERE row IN (SELECT row FROM request WHERE session = ?)",
+                [number],
+            )
+            deleted += self._connection.execute(
+                "DELETE FROM request WHERE session = ?", [number]
+            ).rowcount
+            self._connection.execute("DELETE FROM session_value WHERE session = ?", [number])
+            self._connection.execute("DELETE FROM session WHERE number = ?", [number])
+        return deleted
+
+    def forget_unused_values(self) -> None:
+        """Delete the values that no session has any more."""
+        self._summaries.forget_unused_values()
+
+
+def _now() -> int:
+    return time.time_ns() // 1000
