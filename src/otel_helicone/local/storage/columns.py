@@ -76,6 +76,10 @@ SESSION_COLUMNS: Final = (
 )
 """What the table ``session`` holds of a session; its users are in ``session_value``."""
 
+_PROPERTIES: Final = REQUEST_COLUMNS.index("properties")
+_SCORES: Final = REQUEST_COLUMNS.index("scores")
+_STARTED_AT: Final = REQUEST_COLUMNS.index("started_at")
+_FROM_CACHE: Final = REQUEST_COLUMNS.index("from_cache")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -138,16 +142,18 @@ def record_of(row: tuple[Any, ...]) -> RequestRecord:
             nothing, for a record without its bodies.
     """
     values = dict(zip(REQUEST_COLUMNS, row, strict=False))
-    values["properties"] = _mapping(values["properties"])
-    values["scores"] = _mapping(values["scores"])
-    values["started_at"] = time_of(values["started_at"])
-    values["from_cache"] = bool(values["from_cache"])
-    bodies = row[len(REQUEST_COLUMNS) :]
-    if not bodies:
-        return RequestRecord(**values, request_body="", response_body="")
-    headers = tuple((name, value) for name, value in json.loads(bodies[2]))
+    values["properties"] = _mapping(row[_PROPERTIES])
+    values["scores"] = _mapping(row[_SCORES])
+    values["started_at"] = _EPOCH + timedelta(microseconds=row[_STARTED_AT])
+    values["from_cache"] = row[_FROM_CACHE] != 0
+    if len(row) == len(REQUEST_COLUMNS):
+        return RequestRecord(request_body="", response_body="", **values)
+    request_body, response_body, headers = row[len(REQUEST_COLUMNS) :]
     return RequestRecord(
-        **values, request_body=bodies[0], response_body=bodies[1], helicone_headers=headers
+        request_body=request_body,
+        response_body=response_body,
+        helicone_headers=tuple((name, value) for name, value in json.loads(headers)),
+        **values,
     )
 
 

@@ -138,9 +138,10 @@ _MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         """
         INSERT INTO request_without_bodies
         SELECT row, request_id, 0, session_id, session_path, session_name, user_id, properties,
-               provider, model, method, target_path, status, prompt_tokens, completion_tokens, total_tokens,
-               started_at, latency_ms, time_to_first_token_ms, prompt_cache_read_tokens,
-               prompt_cache_write_tokens, reasoning_tokens, target_url, kind, scores, NULL, 0
+               provider, model, method, target_path, status, prompt_tokens, completion_tokens,
+               total_tokens, started_at, latency_ms, time_to_first_token_ms,
+               prompt_cache_read_tokens, prompt_cache_write_tokens, reasoning_tokens, target_url,
+               kind, scores, NULL, 0
         FROM request
         """,
         "DROP TABLE request",

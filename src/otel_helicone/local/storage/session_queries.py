@@ -56,8 +56,10 @@ def session_page(
     direction = "DESC" if sort.descending else "ASC"
     (total,) = connection.execute(f"SELECT count(*) FROM session {where}", given).fetchone()
     rows = connection.execute(
-        f"SELECT {SESSION} FROM session {where}"
-        f" ORDER BY {_ORDERS[sort.by]} {direction}, number {direction} LIMIT ? OFFSET ?",
+        # The users are looked up for this page's sessions alone.
+        f"SELECT {SESSION} FROM session JOIN (SELECT number AS chosen, {_ORDERS[sort.by]} AS place"
+        f" FROM session {where} ORDER BY place {direction}, number {direction} LIMIT ? OFFSET ?)"
+        f" ON number = chosen ORDER BY place {direction}, number {direction}",
         [*given, limit, offset],
     ).fetchall()
     return SessionPage(tuple(session_of(row) for row in rows), total, offset, limit)
