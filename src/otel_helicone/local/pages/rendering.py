@@ -49,6 +49,7 @@ class Templates:
             time=_time,
             machine_time=_machine_time,
             status=_status,
+            share=_share,
         )
         self._environment.globals.update(address=address, prices=prices, here="")
 
@@ -102,3 +103,9 @@ def _machine_time(time: datetime) -> str:
 
 def _status(status: int) -> str:
     return STATUS_WORDS.get(status, str(status))
+
+
+def _share(share: float) -> str:
+    """Write a share of a whole, from 0 to 1; little is not shown as nothing."""
+    percent = share * 100
+    return f"{percent:.1f}%" if percent == 0 or percent >= 0.05 else "<0.1%"
