@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,7 +23,7 @@ def list_answer(
     paging: Paging,
     *,
     property_names: Sequence[str] | None = None,
-    **values: object,
+    **values: Any,
 ) -> Response:
     """Answer with a list.
 

@@ -20,16 +20,17 @@ HEIGHT: Final = 100
 
 # Between two bars, as a share of the room that one has.
 _SPACE: Final = 0.18
+_STEPS: Final = (1, 2, 3, 4, 5, 6, 8)
 _SECOND: Final = 1000.0
 _MINUTE: Final = 60 * _SECOND
 _HOUR: Final = 60 * _MINUTE
 _DAY: Final = 24 * _HOUR
 _ROUND_DURATIONS: Final = (
-    *(step * unit for unit in (1.0, 10.0, 100.0) for step in (1, 2, 5)),
-    *(step * _SECOND for step in (1, 2, 5, 10, 15, 30)),
-    *(step * _MINUTE for step in (1, 2, 5, 10, 15, 30)),
-    *(step * _HOUR for step in (1, 2, 3, 6, 12)),
-    *(step * _DAY for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)),
+    *(step * unit for unit in (1.0, 10.0, 100.0) for step in _STEPS),
+    *(step * _SECOND for step in (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45)),
+    *(step * _MINUTE for step in (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45)),
+    *(step * _HOUR for step in (1, 2, 3, 4, 6, 8, 12, 18)),
+    *(step * _DAY for step in (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)),
 )
 
 
@@ -96,14 +97,14 @@ def round_top(highest: float, *, duration: bool = False) -> float:
         duration: whether it is a number of milliseconds, which is round as a time is.
 
     Returns:
-        1, 2 or 5 times a power of ten, or a round time; 1 for nothing at all.
+        A digit times a power of ten, or a round time; 1 for nothing at all.
     """
     if highest <= 0:
         return 1.0
     if duration and highest <= _ROUND_DURATIONS[-1]:
         return next(step for step in _ROUND_DURATIONS if step >= highest)
     for power in range(-12, 300):
-        for step in (1, 2, 5):
+        for step in _STEPS:
             # Read from text: 10.0 ** -5 is not the number that is nearest to 0.00001.
             top = float(f"{step}e{power}")
             if top >= highest:
