@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from typing import Final, cast
 
@@ -28,6 +29,7 @@ _COLUMNS: Final = (
     Column("tokens", "Tokens"),
     Column("cost", "Cost"),
 )
+_SECONDS_TO_COUNT: Final = 0.08
 
 
 def sessions_page(site: Site, request: Request, now: datetime) -> Response:
@@ -64,10 +66,18 @@ def sessions_page(site: Site, request: Request, now: datetime) -> Response:
     )
 
 
-def _less_filtered(site: Site, listing: Listing, now: datetime) -> list[tuple[str, str, int]]:
-    """Give, for each part of a filter that finds nothing, what is found without it."""
-    found = []
+def _less_filtered(
+    site: Site, listing: Listing, now: datetime
+) -> list[tuple[str, str, int | None]]:
+    """Give, for each part of a filter that finds nothing, what is found without it.
+
+    In a large store only the first parts are counted: the reader waits for the page.
+    """
+    found: list[tuple[str, str, int | None]] = []
+    deadline = time.monotonic() + _SECONDS_TO_COUNT
     for chip in listing.form.chips():
-        total = site.store.session_page(chip.without.wanted(now), limit=1).total
+        total = None
+        if time.monotonic() < deadline:
+            total = site.store.session_page(chip.without.wanted(now), limit=1).total
         found.append((chip.words, listing.filtered(chip.without), total))
     return found
