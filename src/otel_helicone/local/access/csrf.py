@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from collections.abc import Mapping
 from typing import Final
 
-from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -55,15 +55,15 @@ class CsrfTokens:
         if cookie is not None:
             response.set_cookie(_COOKIE, cookie, path="/", httponly=True, samesite="strict")
 
-    def is_valid(self, request: Request, form: FormData) -> bool:
+    def is_valid(self, request: Request, form: Mapping[str, str]) -> bool:
         """Tell whether a form was on a page of this server.
 
         Args:
             request: the one that brought the form.
-            form: its fields.
+            form: its fields; see :func:`~.forms.read_form`.
         """
         cookie, given = request.cookies.get(_COOKIE), form.get(CSRF_FIELD)
-        if not cookie or not isinstance(given, str):
+        if not cookie or given is None:
             return False
         return hmac.compare_digest(self._token(cookie).encode(), given.encode())
 

@@ -73,7 +73,7 @@ class Templates:
         return HTMLResponse(self.text(template, **values), status_code=status)
 
 
-def address(path: str, **query: str | int | float | None) -> str:
+def address(path: str, /, **query: str | int | float | None) -> str:
     """Give the address of a page.
 
     Args:

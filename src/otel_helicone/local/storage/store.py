@@ -120,6 +120,21 @@ class Store:
         )
         return found[0] if found else None
 
+    def request_ids(self, session_id: str, session_name: str) -> list[str]:
+        """Give the ids of a session's requests, in the order of their start.
+
+        Args:
+            session_id: the session's id.
+            session_name: its name; empty for none.
+        """
+        rows = self._rows(
+            "SELECT request_id FROM request WHERE session ="
+            " (SELECT number FROM session WHERE session_id = ? AND session_name = ?)"
+            " ORDER BY started_at, row",
+            [session_id, session_name],
+        )
+        return [str(row[0]) for row in rows]
+
     def session_ids(self, start: str) -> list[str]:
         """Give the session ids that start with a text; only the one that is equal, if there is.
 
