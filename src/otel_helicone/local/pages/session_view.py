@@ -117,17 +117,19 @@ def session_view(
         ticks=[
             shown_milliseconds(told.timeline.duration_ms * n / _TICKS) for n in range(_TICKS + 1)
         ],
-        failures=[_failed(store, request) for request in told.errors[:_MOST_FAILURES]],
+        failures=_failures(store, told.errors[:_MOST_FAILURES]),
         cached_tokens=sum(request.prompt_cache_read_tokens for request in requests),
         reasoning_tokens=sum(request.reasoning_tokens for request in requests),
         properties=_properties(requests),
     )
 
 
-def _failed(store: Store, request: RequestRecord) -> FailedRequest:
-    whole = store.request(request.request_id)
-    message = None if whole is None else conversation_of("", whole.response_body).error
-    return FailedRequest(request, message or "")
+def _failures(store: Store, requests: Sequence[RequestRecord]) -> list[FailedRequest]:
+    bodies = store.response_bodies([request.request_id for request in requests])
+    return [
+        FailedRequest(request, conversation_of("", bodies.get(request.request_id, "")).error or "")
+        for request in requests
+    ]
 
 
 def _properties(requests: Sequence[RequestRecord]) -> list[tuple[str, str, int]]:

@@ -120,6 +120,19 @@ class Store:
         )
         return found[0] if found else None
 
+    def response_bodies(self, request_ids: Sequence[str]) -> dict[str, str]:
+        """Give the answers' bodies of some requests, by the requests' ids.
+
+        Args:
+            request_ids: their ids, in lower case, a few hundred at most.
+        """
+        rows = self._rows(
+            "SELECT request_id, response_body FROM request JOIN body USING (row)"
+            f" WHERE request_id IN ({', '.join('?' * len(request_ids))}) ORDER BY request.row",
+            request_ids,
+        )
+        return dict(rows)
+
     def request_ids(self, session_id: str, session_name: str) -> list[str]:
         """Give the ids of a session's requests, in the order of their start.
 
