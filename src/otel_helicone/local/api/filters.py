@@ -1,0 +1,270 @@
+"""Helicone's filters: from the JSON of a call to the conditions of a query."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, TypeAlias
+
+from otel_helicone.local.api.answer import BrokenCall
+from otel_helicone.local.api.fields import InvalidBody
+from otel_helicone.local.api.filter_fields import (
+    PLACES,
+    PROPERTY,
+    REQUEST_FIELDS,
+    SCORE,
+    SESSION_FIELDS,
+    SESSION_TOTALS,
+    TEXT_OPERATORS,
+    Field,
+)
+from otel_helicone.local.api.likeness import ilike, like
+from otel_helicone.local.log_api.javascript import as_string, stringify
+from otel_helicone.local.storage.columns import Cell, microseconds
+
+__all__ = ["ALL", "Condition", "both", "of_requests", "of_totals", "property_is"]
+
+_MOST_DEPTH: Final = 100
+_MICROSECONDS: Final = 1_000_000
+_COMPARED: Final = {
+    "equals": "=",
+    "not-equals": "!=",
+    "gte": ">=",
+    "gt": ">",
+    "lte": "<=",
+    "lt": "<",
+}
+_OPERATORS: Final = {
+    "text": TEXT_OPERATORS,
+    "number": ("equals", "not-equals", "gte", "gt", "lte", "lt"),
+    "time": ("equals", "gte", "gt", "lte", "lt"),
+    "truth": ("equals",),
+}
+# Whatever is not kept here is the same for all requests, and no reason to leave one out.
+_NOT_KEPT: Final = (
+    "country_code",
+    "organization_id",
+    "node_id",
+    "job_id",
+    "threat",
+    "cache_reference_id",
+    "assets",
+    "helicone-score-feedback",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition of a query.
+
+    Attributes:
+        sql: an expression over the table ``request``.
+        values: its parameters, in order.
+    """
+
+    sql: str
+    values: tuple[Cell, ...] = ()
+
+
+_Leaf: TypeAlias = Callable[[str, Mapping[str, object]], Condition]
+
+ALL: Final = Condition("1")
+"""The condition that always holds."""
+
+
+def both(*conditions: Condition) -> Condition:
+    """Give the condition that holds where all of some do."""
+    sql = " AND ".join(f"({each.sql})" for each in conditions if each != ALL)
+    return Condition(sql or "1", tuple(value for each in conditions for value in each.values))
+
+
+def of_requests(given: object) -> Condition:
+    """Read what a filter asks of each request.
+
+    Args:
+        given: the filter: ``"all"``, a leaf, or ``{left, operator, right}``.
+
+    Raises:
+        InvalidBody: for a filter that the local Helicone does not know.
+        BrokenCall: for one that Helicone breaks on.
+    """
+    return _read(given, _of_request, 0)
+
+
+def of_totals(given: object) -> Condition:
+    """Read what a filter asks of a session's sums.
+
+    Args:
+        given: the filter, as for :func:`of_requests`.
+
+    Raises:
+        InvalidBody: for a filter that the local Helicone does not know.
+        BrokenCall: for one that Helicone breaks on.
+    """
+    return _read(given, _of_total, 0)
+
+
+def property_is(name: str, operator: str, value: str) -> Condition:
+    """Give the condition that a property's value is such, or the empty text where it is missing.
+
+    Args:
+        name: the property's name, its case kept.
+        operator: one of :data:`~.filter_fields.TEXT_OPERATORS`.
+        value: what it is compared with.
+    """
+    if operator == "equals" and value and name in ("Helicone-Session-Id", "Helicone-Session-Name"):
+        column = "session_id" if name == "Helicone-Session-Id" else "session_name"
+        found = f"SELECT number FROM session WHERE session.{column} = ?"
+        return Condition(f"request.session IN ({found})", (value,))
+    if name in PLACES:
+        return _compared(Field(PLACES[name], "text"), (), operator, value)
+    return _compared(Field(PROPERTY, "text"), (name,), operator, value)
+
+
+def _read(given: object, leaf: _Leaf, depth: int) -> Condition:
+    if depth > _MOST_DEPTH:
+        raise _unknown(f"A filter can be {_MOST_DEPTH} levels deep.", None)
+    if given == "all":
+        return ALL
+    if not isinstance(given, Mapping):
+        raise _unknown("A filter is 'all' or an object.", given)
+    if "left" in given:
+        operator = given.get("operator")
+        if operator not in ("and", "or"):
+            raise _unknown("A filter's operator is 'and' or 'or'.", operator)
+        left = _read(given["left"], leaf, depth + 1)
+        right = _read(given.get("right"), leaf, depth + 1)
+        sql = f"({left.sql} {str(operator).upper()} {right.sql})"
+        return Condition(sql, left.values + right.values)
+    return both(*(leaf(table, _fields(table, fields)) for table, fields in given.items()))
+
+
+def _fields(table: str, fields: object) -> Mapping[str, object]:
+    if not isinstance(fields, Mapping):
+        raise _unknown(f"The fields of {table} are an object.", fields)
+    if not fields:
+        # The real one looks for the first field without asking whether there is one.
+        raise BrokenCall("Invalid operator undefined")
+    return fields
+
+
+def _of_request(table: str, fields: Mapping[str, object]) -> Condition:
+    # Like the real one: of several fields in one object only one counts.
+    name, asked = next(iter(fields.items()))
+    if table == "sessions_request_response_rmt":
+        if name in SESSION_FIELDS:
+            return _field(SESSION_FIELDS[name], name, asked)
+        if name in SESSION_TOTALS:
+            return ALL
+    elif table == "request_response_rmt":
+        for holder in ("properties", "search_properties", "scores"):
+            if fields.get(holder):
+                return _held(holder, fields[holder])
+        if name in REQUEST_FIELDS:
+            return _field(REQUEST_FIELDS[name], name, asked)
+        if name in _NOT_KEPT:
+            return ALL
+    raise _unknown(f"The local Helicone has no filter for {table}.{name}.", name)
+
+
+def _of_total(table: str, fields: Mapping[str, object]) -> Condition:
+    name, asked = next(iter(fields.items()))
+    if table == "sessions_request_response_rmt" and name in SESSION_TOTALS:
+        return _field(SESSION_TOTALS[name], name, asked)
+    return ALL
+
+
+def _held(holder: str, given: object) -> Condition:
+    if not isinstance(given, Mapping):
+        raise _unknown(f"The fields of {holder} are an object.", given)
+    name, asked = next(iter(given.items()))
+    operator, value = _operator(name, asked, TEXT_OPERATORS)
+    if holder == "scores":
+        return _score(name, operator, value)
+    text = _text(name, value)
+    if holder == "search_properties":
+        found = _compared(Field("key", "text"), (), operator, text)
+        where = f"SELECT 1 FROM json_each(request.properties) WHERE {found.sql}"
+        return Condition(f"EXISTS ({where})", found.values)
+    return property_is(name, operator, text)
+
+
+def _score(name: str, operator: str, value: object) -> Condition:
+    if operator not in ("equals", "not-equals"):
+        raise _unknown("A score is compared with 'equals' or 'not-equals'.", operator)
+    number = _number(name, value)
+    return Condition(f"coalesce({SCORE} {_COMPARED[operator]} ?, 0)", (name, number))
+
+
+def _field(field: Field, name: str, asked: object) -> Condition:
+    operator, value = _operator(name, asked, _OPERATORS[field.kind])
+    if field.kind == "number":
+        return _compared(field, (), operator, _number(name, value))
+    if field.kind == "time":
+        # A whole second stands for itself only, as in the real one.
+        return _compared(field, (), operator, _seconds(name, value))
+    if field.kind == "truth":
+        return _compared(field, (), operator, int(as_string(value).lower() == "true"))
+    text = _text(name, value)
+    return _compared(field, (), operator, text.lower() if name == "request_id" else text)
+
+
+def _operator(name: str, asked: object, known: tuple[str, ...]) -> tuple[str, object]:
+    if not isinstance(asked, Mapping):
+        raise _unknown(f"What is asked of {name} is an object.", asked)
+    if not asked:
+        raise BrokenCall("Invalid operator {}")
+    operator, value = next(iter(asked.items()))
+    if operator not in known:
+        raise _unknown(f"{name} is not compared with '{operator}'.", operator)
+    return operator, value
+
+
+def _compared(field: Field, names: tuple[str, ...], operator: str, value: Cell) -> Condition:
+    """Compare a column, whose own parameters are the names, with a value."""
+    if operator in _COMPARED:
+        return Condition(f"{field.column} {_COMPARED[operator]} ?", (*names, value))
+    pattern = str(value)
+    if operator in ("contains", "not-contains"):
+        pattern = f"%{pattern}%"
+    sql = like(field.column) if operator == "like" else ilike(field.column, pattern)
+    return Condition(f"NOT ({sql})" if operator == "not-contains" else sql, (*names, pattern))
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise _unknown(f"{name} is compared with a text.", value)
+    return value
+
+
+def _number(name: str, value: object) -> int | float:
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except (ValueError, OverflowError):
+            pass
+        else:
+            # SQLite's integers are compared as such, and NaN is none.
+            whole = number.is_integer() and abs(number) < 2**53
+            if number == number:
+                return int(number) if whole else number
+    raise _unknown(f"{name} is compared with a number.", value)
+
+
+def _seconds(name: str, value: object) -> int:
+    try:
+        time = datetime.fromisoformat(_text(name, value))
+        return (
+            microseconds(time if time.tzinfo else time.replace(tzinfo=UTC))
+            // (_MICROSECONDS)
+            * _MICROSECONDS
+        )
+    except (ValueError, OverflowError):
+        message = f"{name} is compared with a time in ISO 8601."
+        raise _unknown(message, value) from None
+
+
+def _unknown(message: str, value: object) -> InvalidBody:
+    shown = value if isinstance(value, str | int | float | bool | None) else stringify(value)
+    return InvalidBody({"requestBody.filter": {"message": message, "value": shown}})

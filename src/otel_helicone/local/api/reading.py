@@ -1,0 +1,63 @@
+"""Reading the store for the API: connections, times and sums as Helicone gives them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from datetime import timedelta
+from typing import Any, Final, TypeAlias
+
+from otel_helicone.local.api.likeness import add_likeness
+from otel_helicone.local.storage.columns import Cell, time_of
+from otel_helicone.local.storage.schema import connect
+from otel_helicone.local.storage.store import Store
+
+__all__ = ["COST", "Rows", "iso_time", "rows_of", "session_time"]
+
+Rows: TypeAlias = Callable[[str, Sequence[Cell]], list[tuple[Any, ...]]]
+"""Runs a query, given its SQL and its parameters."""
+
+COST: Final = "(sum(CAST(round(coalesce(request.cost_usd, 0) * 1e9) AS INTEGER)) / 1e9)"
+"""The cost of some requests in US dollars: Helicone adds up whole billionths, without errors."""
+
+
+def rows_of(store: Store) -> Rows:
+    """Give what runs queries, each in a connection of its own, so that any thread can call it.
+
+    Args:
+        store: where to read.
+    """
+
+    def rows(query: str, values: Sequence[Cell]) -> list[tuple[Any, ...]]:
+        with closing(_connection(store)) as connection:
+            return connection.execute(query, values).fetchall()
+
+    return rows
+
+
+def session_time(number: int, minutes: float = 0) -> str:
+    """Write a time as the session endpoints do, ``2026-11-22 18:00:36.100``.
+
+    Args:
+        number: microseconds since 1970 in UTC.
+        minutes: how far to move it.
+    """
+    time = time_of(number) + timedelta(minutes=minutes)
+    return time.strftime("%Y-%m-%d %H:%M:%S.") + f"{time.microsecond // 1000:03}"
+
+
+def iso_time(number: int) -> str:
+    """Write a time as the request endpoints do, ``2026-11-22T18:00:36.100Z``.
+
+    Args:
+        number: microseconds since 1970 in UTC.
+    """
+    return session_time(number).replace(" ", "T") + "Z"
+
+
+def _connection(store: Store) -> sqlite3.Connection:
+    connection = connect(store.path, create=False)
+    connection.execute("PRAGMA query_only = ON")
+    add_likeness(connection)
+    return connection
