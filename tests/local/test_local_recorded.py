@@ -45,7 +45,7 @@ def request_bytes(case: dict[str, Any]) -> bytes:
     body = json.dumps(case["body"]).encode()
     lines = [
         b"POST /v1/chat/completions HTTP/1.1",
-        b"Host: local",
+        b"Host: localhost",
         b"Connection: close",
         b"Content-Type: application/json",
         b"Authorization: Bearer provider-key",

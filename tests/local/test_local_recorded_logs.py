@@ -39,6 +39,16 @@ STORED_DIFFERS = {
     "b4-t-1969-j1": "the same",
 }
 
+COST_DIFFERS = {
+    "b3-ant45-wa": "Helicone has no price for claude-sonnet-4-5 without its date",
+    "b3-ant45-j3": "the same",
+    "b6-ma-claude-opus-4-1-wa": "nor for claude-opus-4-1",
+    "b6-m-gpt-3.5-turbo-wo": "Helicone's price is an older one",
+    "b6-prov-MISTRAL-j3": "a wrong entry in Helicone's list: 5 dollars",
+    "b6-prov-DEEPSEEK-j3": "another price list",
+    "b6-prov-OPENROUTER-j3": "Helicone adds OpenRouter's fee",
+}
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalHelicone]:
@@ -69,7 +79,7 @@ def send(helicone: LocalHelicone, case: dict[str, Any]) -> tuple[int, dict[str, 
     if case["id"].startswith(("b5-jnull", "b5-jstr")):
         data = json.dumps(body)
     payload = data.replace("\\\\ud83d", "\\ud83d").encode()
-    lines = [f"{case['method']} {case['path']} HTTP/1.1", "Host: local", "Connection: close"]
+    lines = [f"{case['method']} {case['path']} HTTP/1.1", "Host: localhost", "Connection: close"]
     for name, value in case["headers"]:
         lines.append(f"{name}: {written_out(value).replace('{{HELICONE_KEY}}', KEY)}")
     lines.append(f"Content-Length: {len(payload)}")
@@ -110,6 +120,7 @@ def as_row(record: RequestRecord) -> dict[str, Any]:
         "request_body": record.request_body,
         "response_body": record.response_body,
         "scores": record.scores,
+        "cost_usd": pytest.approx(record.cost_usd or 0, rel=1e-6),
     }
 
 
@@ -160,6 +171,8 @@ def test_the_local_one_answers_and_stores_what_the_real_one_did(
     if case["id"] in STORED_DIFFERS:
         compared.pop("response_body", None)
         compared.pop("request_body", None)
+    if case["id"] in COST_DIFFERS:
+        assert found[-1].cost_usd != pytest.approx(compared.pop("cost_usd"), rel=1e-6)
     timing = case["body"].get("timing")
     if not timing:
         compared.pop("request_created_at")

@@ -7,14 +7,21 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from otel_helicone.local.access.login import Login
+from otel_helicone.local.access.middleware import Access
+from otel_helicone.local.access.rules import AccessRules
+from otel_helicone.local.api.routes import api_routes
 from otel_helicone.local.gateway.gateway import Gateway
 from otel_helicone.local.log_api.api_server import ApiServer
 from otel_helicone.local.log_api.intake import LogIntake
 from otel_helicone.local.log_api.worker_log import WORKER_PROVIDERS, WorkerLog
+from otel_helicone.local.pages.routes import page_routes
+from otel_helicone.local.pages.site import Site
 
 __all__ = ["DEFAULT_MAX_BODY_BYTES", "create_app"]
 
@@ -22,30 +29,36 @@ DEFAULT_MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 """How long a request's body may be."""
 
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-_ABOUT: Final = (
-    "This is a local Helicone: send LLM calls to /v1/ and logs to /oai/v1/log, and look at"
-    " them with `otel-helicone sessions`.\n"
-)
 
 
-def create_app(gateway: Gateway, intake: LogIntake) -> Starlette:
+def create_app(gateway: Gateway, intake: LogIntake, site: Site, rules: AccessRules) -> Starlette:
     """Put the application together.
 
     Args:
         gateway: what answers below ``/v1/``; its upstream is let go of when the application
             shuts down.
         intake: where logs and scores go.
+        site: what the pages show.
+        rules: who may ask for what.
     """
     worker, api_server = WorkerLog(intake), ApiServer(intake)
+    login = Login(rules.keys, site.templates)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
         await gateway.aclose()
 
+    async def not_found(request: Request, _error: Exception) -> Response:
+        return site.templates.page(
+            "message.html",
+            404,
+            heading="There is nothing here",
+            text=f"No page is at {request.url.path}. LLM calls go to paths below /v1/.",
+        )
+
     app = Starlette(
         routes=[
-            Route("/", _about, methods=["GET"]),
             Route("/healthz", _health, methods=["GET"]),
             *(
                 Route(f"/{endpoint}/{{path:path}}", worker.answer, methods=_METHODS)
@@ -53,24 +66,18 @@ def create_app(gateway: Gateway, intake: LogIntake) -> Starlette:
             ),
             # Before the gateway, which takes everything else below /v1/.
             Route("/v1/trace/{path:path}", api_server.trace, methods=_METHODS),
-            Route("/v1/request/{request_id}/score", api_server.score, methods=_METHODS),
+            *api_routes(site.store, intake, site.writer),
             Route("/v1/{path:path}", gateway),
+            *login.routes(),
+            *page_routes(site),
         ],
-        exception_handlers={404: _not_found},
+        middleware=[Middleware(Access, rules=rules, login=login)],
+        exception_handlers={404: not_found},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
     return app
 
 
-async def _about(_request: Request) -> Response:
-    return PlainTextResponse(_ABOUT)
-
-
 async def _health(_request: Request) -> Response:
     return JSONResponse({"status": "ok"})
-
-
-async def _not_found(request: Request, _error: Exception) -> Response:
-    text = f"There is nothing at {request.url.path!r}; LLM calls go to paths below /v1/.\n"
-    return PlainTextResponse(text, status_code=404)

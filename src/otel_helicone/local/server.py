@@ -13,13 +13,18 @@ from typing import Final
 
 import uvicorn
 
+from otel_helicone.local.access.csrf import CsrfTokens
+from otel_helicone.local.access.rules import is_loopback, make_access_rules
 from otel_helicone.local.app import DEFAULT_MAX_BODY_BYTES, create_app
 from otel_helicone.local.built_in.upstream import DEFAULT_LATENCY_MS, BuiltInUpstream
 from otel_helicone.local.gateway.forwarding import ForwardingUpstream
 from otel_helicone.local.gateway.gateway import Gateway
 from otel_helicone.local.gateway.upstream import Upstream
-from otel_helicone.local.log_api.api_keys import ApiKeys
+from otel_helicone.local.log_api.api_keys import ApiKeys, make_api_key
 from otel_helicone.local.log_api.intake import LogIntake
+from otel_helicone.local.pages.site import Site
+from otel_helicone.local.pages.trace_link import checked_trace_url
+from otel_helicone.local.storage.retention import Retention
 from otel_helicone.local.storage.store import Store
 from otel_helicone.local.storage.writer import StoreWriter
 
@@ -46,6 +51,8 @@ class LocalHelicone:
     Attributes:
         store: reads what was stored, while the server runs and afterwards. A request is there some
             milliseconds after its answer; :meth:`settle` waits for that.
+        made_up_key: the key that everything is asked for with, where a key is needed and none was
+            given; else None.
     """
 
     def __init__(
@@ -58,6 +65,12 @@ class LocalHelicone:
         listen_on: str = "127.0.0.1",
         max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
         api_keys: Iterable[str] | None = None,
+        allowed_hosts: Iterable[str] = (),
+        allowed_origins: Iterable[str] = (),
+        login: bool | None = None,
+        bodies: bool = True,
+        retention: Retention | None = None,
+        trace_url: str = "",
     ) -> None:
         """Describe a server; it starts when the context is entered.
 
@@ -70,16 +83,43 @@ class LocalHelicone:
             listen_on: the address to listen on.
             max_body_bytes: how long a request's body may be.
             api_keys: the only Helicone keys that logs are taken with; None for every
-                well-formed one.
+                well-formed one, or where a key is needed for everything, for one that is made up.
+            allowed_hosts: names that the server goes by, besides ``localhost``.
+            allowed_origins: sites whose pages may send requests, such as
+                ``http://localhost:3000``.
+            login: whether pages, gateway and API are for those who have a key; None for only where
+                the server listens beyond loopback.
+            bodies: whether the bodies of requests and answers are stored.
+            retention: how long and how much is kept; None for everything.
+            trace_url: where a trace is found in an OpenTelemetry backend, such as
+                ``http://localhost:16686/trace/{trace_id}``; empty for no links.
 
         Raises:
-            ValueError: for an upstream that is not an ``http`` or ``https`` URL.
+            ValueError: for an upstream or trace URL that is not an ``http`` or ``https`` URL, or a
+                host or an origin that is not one.
         """
         self.store = Store(Path(store))
         self._port = port
         self._listen_on = listen_on
         self._max_body_bytes = max_body_bytes
+        self._bodies = bodies
+        self._retention = retention
+        self._trace_url = checked_trace_url(trace_url)
+        self._stopping = threading.Event()
+        if login is None:
+            login = not is_loopback(listen_on.lower())
+        self.made_up_key: str | None = None
+        if login and api_keys is None:
+            self.made_up_key = make_api_key()
+            api_keys = [self.made_up_key]
         self._api_keys = ApiKeys(api_keys)
+        self._rules = make_access_rules(
+            listen_on,
+            allowed_hosts=allowed_hosts,
+            allowed_origins=allowed_origins,
+            keys=self._api_keys,
+            login=login,
+        )
         self._upstream: Upstream = (
             BuiltInUpstream(latency) if upstream is None else ForwardingUpstream(upstream)
         )
@@ -115,15 +155,24 @@ class LocalHelicone:
         """
         listener = _listen(self._listen_on, self._port)
         try:
-            self._writer = StoreWriter(self.store.path)
+            self._writer = StoreWriter(
+                self.store.path, retention=self._retention, bodies=self._bodies
+            )
         except BaseException:
             listener.close()
             raise
         self._port = listener.getsockname()[1]
         self._gateway = Gateway(self._upstream, self._writer.put, self._max_body_bytes)
         self._intake = LogIntake(self._writer.put, self._api_keys)
+        site = Site(
+            store=self.store,
+            writer=self._writer,
+            csrf=CsrfTokens(),
+            trace_url=self._trace_url,
+            stopping=self._stopping.is_set,
+        )
         config = uvicorn.Config(
-            create_app(self._gateway, self._intake),
+            create_app(self._gateway, self._intake, site, self._rules),
             loop="asyncio",
             http="h11",
             ws="none",
@@ -137,7 +186,7 @@ class LocalHelicone:
             date_header=False,
             proxy_headers=False,
         )
-        self._server = _Server(config, self._gateway)
+        self._server = _Server(config, self._gateway, self._stopping)
         self._thread = threading.Thread(
             target=self._server.run, args=([listener],), name="otel-helicone local", daemon=True
         )
@@ -177,11 +226,13 @@ class LocalHelicone:
 class _Server(uvicorn.Server):
     """Ends what is in progress when it stops; uvicorn alone would print a traceback for each."""
 
-    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
+    def __init__(self, config: uvicorn.Config, gateway: Gateway, stopping: threading.Event) -> None:
         super().__init__(config)
         self._gateway = gateway
+        self._stopping = stopping
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping.set()  # for answers without an end, such as what pages watch
         loop = asyncio.get_running_loop()
         ending = loop.call_later(_SECONDS_TO_STOP, self._gateway.end_all)
         try:

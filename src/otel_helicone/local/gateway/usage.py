@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["Usage", "member", "model_in", "parse_json", "usage_in"]
+__all__ = ["Usage", "member", "model_in", "parse_json", "reported_cost", "usage_in"]
 
 # What a JSON number can hold exactly; more is nobody's token count, and SQLite's limit is near.
 _MOST_TOKENS: Final = 2**53
@@ -72,6 +72,21 @@ def usage_in(body: object) -> Usage | None:
     prompt = _count(usage, "prompt_tokens", "input_tokens")
     completion = _count(usage, "completion_tokens", "output_tokens")
     return Usage(prompt, completion, _count(usage, "total_tokens") or prompt + completion)
+
+
+def reported_cost(body: object) -> float | None:
+    """Read the cost that an answer tells itself, as OpenRouter's do, in US dollars.
+
+    Args:
+        body: parsed JSON.
+
+    Returns:
+        The cost, or None where it tells none.
+    """
+    cost = member(body, "usage", "cost")
+    if isinstance(cost, bool) or not isinstance(cost, int | float) or not 0 <= cost < _MOST_TOKENS:
+        return None
+    return float(cost)
 
 
 def _count(usage: Mapping[str, object], *names: str) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import secrets
+import string
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["ApiKeys"]
+__all__ = ["ApiKeys", "make_api_key"]
 
 _WELL_FORMED: Final = re.compile(r"[sp]k-(helicone-)?(eu-|cp-)?[a-z0-9]{7}(-[a-z0-9]{7}){3}")
 
@@ -30,3 +32,12 @@ class ApiKeys:
     def knows(self, key: str) -> bool:
         """Whether logs are taken with a key."""
         return self.is_well_formed(key) if self._keys is None else key in self._keys
+
+
+def make_api_key() -> str:
+    """Make up a key of the right form, which nobody can guess: 28 random letters and digits."""
+    groups = (
+        "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(7))
+        for _ in range(4)
+    )
+    return f"sk-helicone-{'-'.join(groups)}"

@@ -11,7 +11,7 @@ from otel_helicone.local.gateway.body_text import kept_text
 from otel_helicone.local.gateway.event_stream import EventStream
 from otel_helicone.local.gateway.exchange import MOST_STORED_BYTES, body_left_out
 from otel_helicone.local.gateway.helicone_headers import HeliconeHeaders
-from otel_helicone.local.gateway.usage import member
+from otel_helicone.local.gateway.usage import member, reported_cost
 from otel_helicone.local.log_api.javascript import (
     NotJson,
     parse,
@@ -98,6 +98,7 @@ def record_of(log: Log) -> RequestRecord:
         reasoning_tokens=usage.reasoning_tokens,
         target_url=url,
         kind=kind_of(request, response),
+        cost_usd=reported_cost(response),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse
 from otel_helicone.local.analysis.tree import segments_of
 from otel_helicone.local.display import shortened, shown, shown_block, shown_segment
 from otel_helicone.local.figures import shown_cost, shown_count, shown_milliseconds
+from otel_helicone.local.prices import price_list
 
 __all__ = ["STATUS_WORDS", "Templates", "address"]
 
@@ -23,11 +24,11 @@ STATUS_WORDS: Final[Mapping[int, str]] = {-2: "broke off", -3: "caller left"}
 class Templates:
     """The pages' templates, compiled once; everything that they insert is escaped."""
 
-    def __init__(self, prices: str = "no price list") -> None:
+    def __init__(self, prices: Callable[[], object] = price_list) -> None:
         """Load them from the package.
 
         Args:
-            prices: what the costs come from, and of which date.
+            prices: tells where the costs come from, and of which date.
         """
         self._environment = Environment(
             loader=PackageLoader("otel_helicone.local.pages"),

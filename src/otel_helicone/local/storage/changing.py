@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final, TypeAlias
 
 from otel_helicone.local.log_api.javascript import without_lone_surrogates
+from otel_helicone.local.prices import cost_of
 from otel_helicone.local.storage.changes import Deletion, PropertySet, Scores, SessionTag
 from otel_helicone.local.storage.columns import (
     BODY_COLUMNS,
@@ -90,6 +91,8 @@ class Changing:
     def _add(self, record: RequestRecord) -> int:
         if not self._bodies:
             record = replace(record, request_body="", response_body="")
+        if record.cost_usd is None:
+            record = replace(record, cost_usd=cost_of(record))
         row = request_row_of(record)
         values = dict(zip(REQUEST_COLUMNS, row, strict=True))
         same = self._connection.execute(_SAME, [values[column] for column in _KEY]).fetchall()
