@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -19,7 +19,6 @@ from otel_helicone.local.log_api.api_answers import (
     BodyRefused,
     internal_error,
     json_answer,
-    no_such_path,
     parsed_body,
     refused_key,
     with_cors,
@@ -28,10 +27,7 @@ from otel_helicone.local.log_api.intake import MOST_LOGGED, LogIntake, read_body
 from otel_helicone.local.storage.schema import StoreError
 from otel_helicone.local.storage.writer import NotWritten
 
-__all__ = ["METHODS", "Call", "Work", "endpoint"]
-
-METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-"""What routes take; a method that an endpoint has no work for is refused as Helicone does."""
+__all__ = ["Call", "Work", "endpoint"]
 
 _logger = logging.getLogger(__name__)
 
@@ -64,17 +60,15 @@ def endpoint(path: str, intake: LogIntake, **work: Work) -> Route:
 
     async def answer(request: Request) -> Response:
         async with intake.answering():
-            return with_cors(await _answer(request, intake, work.get(request.method)))
+            return with_cors(await _answer(request, intake, work))
 
-    return Route(path, answer, methods=METHODS)
+    return Route(path, answer, methods=[*work, "OPTIONS"])
 
 
-async def _answer(request: Request, intake: LogIntake, work: Work | None) -> Response:
+async def _answer(request: Request, intake: LogIntake, work: Mapping[str, Work]) -> Response:
     raw = await read_body(request, MOST_LOGGED)
     if request.method == "OPTIONS":
         return without_length(Response(status_code=204, headers=CORS))
-    if work is None:
-        return no_such_path(request)
     try:
         body = parsed_body(request, raw)
     except BodyRefused as error:
@@ -82,7 +76,9 @@ async def _answer(request: Request, intake: LogIntake, work: Work | None) -> Res
     refused = refused_key(request, intake.keys)
     if refused is not None:
         return refused
-    answer = await run_in_threadpool(_worked, work, Call(request.path_params, body))
+    # Starlette routes HEAD like GET.
+    method = "GET" if request.method == "HEAD" else request.method
+    answer = await run_in_threadpool(_worked, work[method], Call(request.path_params, body))
     return answer if isinstance(answer, Response) else json_answer(answer.body, answer.status)
 
 

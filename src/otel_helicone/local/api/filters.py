@@ -23,7 +23,7 @@ from otel_helicone.local.api.likeness import ilike, like
 from otel_helicone.local.log_api.javascript import as_string, stringify
 from otel_helicone.local.storage.columns import Cell, microseconds
 
-__all__ = ["ALL", "Condition", "both", "of_requests", "of_totals", "property_is"]
+__all__ = ["ALL", "Condition", "both", "either", "of_requests", "of_totals", "property_is"]
 
 _MOST_DEPTH: Final = 100
 _MICROSECONDS: Final = 1_000_000
@@ -77,6 +77,12 @@ def both(*conditions: Condition) -> Condition:
     """Give the condition that holds where all of some do."""
     sql = " AND ".join(f"({each.sql})" for each in conditions if each != ALL)
     return Condition(sql or "1", tuple(value for each in conditions for value in each.values))
+
+
+def either(*conditions: Condition) -> Condition:
+    """Give the condition that holds where one of some does."""
+    sql = " OR ".join(f"({each.sql})" for each in conditions)
+    return Condition(sql, tuple(value for each in conditions for value in each.values))
 
 
 def of_requests(given: object) -> Condition:
