@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -89,6 +90,6 @@ def _worked(work: Work, call: Call) -> Answer | Response:
         return invalid(error.details)
     except BrokenCall as error:
         return internal_error(str(error))
-    except (StoreError, NotWritten) as error:
+    except (StoreError, NotWritten, sqlite3.Error) as error:
         _logger.error("a call of the API could not be answered: %s", error)
         return internal_error(str(error))

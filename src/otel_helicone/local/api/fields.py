@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from otel_helicone.local.log_api.javascript import as_string
+from otel_helicone.local.log_api.javascript import as_string, without_lone_surrogates
 
 __all__ = ["Fields", "InvalidBody"]
 
@@ -45,7 +45,8 @@ class Fields:
         """Read a text that has to be there."""
         value = self._required(name)
         if isinstance(value, str):
-            return value
+            # They cannot be stored, and nothing stored has them.
+            return without_lone_surrogates(value)
         self._wrong(name, "invalid string value", value)
         return ""
 

@@ -12,6 +12,8 @@ __all__ = [
     "REQUEST_FIELDS",
     "SCORE",
     "SESSION_FIELDS",
+    "SESSION_NAMED",
+    "SESSION_PLACES",
     "SESSION_TOTALS",
     "TEXT_OPERATORS",
     "Field",
@@ -50,6 +52,18 @@ PLACES: Final[Mapping[str, str]] = {
 }
 """The properties that are columns."""
 
+SESSION_PLACES: Final[Mapping[str, Field]] = {
+    "Helicone-Session-Id": Field("session.session_id", "text"),
+    "Helicone-Session-Name": Field("session.session_name", "text"),
+}
+"""Those of them that all requests of a session share, in the table ``session``."""
+
+SESSION_NAMED: Final[Mapping[str, str]] = {
+    "session_session_id": "Helicone-Session-Id",
+    "session_session_name": "Helicone-Session-Name",
+}
+"""The fields of ``sessions_request_response_rmt`` that are properties."""
+
 REQUEST_FIELDS: Final[Mapping[str, Field]] = {
     "latency": Field("request.latency_ms", "number"),
     "time_to_first_token": Field("coalesce(request.time_to_first_token_ms, 0)", "number"),
@@ -75,15 +89,13 @@ REQUEST_FIELDS: Final[Mapping[str, Field]] = {
 """The fields of ``request_response_rmt``, besides properties and scores."""
 
 SESSION_FIELDS: Final[Mapping[str, Field]] = {
-    "session_session_id": Field(PLACES["Helicone-Session-Id"], "text"),
-    "session_session_name": Field(PLACES["Helicone-Session-Name"], "text"),
     "session_tag": Field(
         "coalesce((SELECT tag FROM session_tag WHERE session_tag.session_id = request.session_id),"
         " '')",
         "text",
     ),
 }
-"""The fields of ``sessions_request_response_rmt`` that each request can be asked for."""
+"""The other ones that each request can be asked for."""
 
 SESSION_TOTALS: Final[Mapping[str, Field]] = {
     "session_total_cost": Field("sum(coalesce(request.cost_usd, 0))", "number"),
@@ -96,4 +108,4 @@ SESSION_TOTALS: Final[Mapping[str, Field]] = {
     "session_created_at": Field("min(request.started_at)", "time"),
     "session_latest_request_created_at": Field("max(request.started_at)", "time"),
 }
-"""The fields of ``sessions_request_response_rmt`` that are summed over a session's requests."""
+"""And the ones that are summed over a session's requests."""

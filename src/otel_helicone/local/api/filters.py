@@ -15,12 +15,18 @@ from otel_helicone.local.api.filter_fields import (
     REQUEST_FIELDS,
     SCORE,
     SESSION_FIELDS,
+    SESSION_NAMED,
+    SESSION_PLACES,
     SESSION_TOTALS,
     TEXT_OPERATORS,
     Field,
 )
 from otel_helicone.local.api.likeness import ilike, like
-from otel_helicone.local.log_api.javascript import as_string, stringify
+from otel_helicone.local.log_api.javascript import (
+    as_string,
+    stringify,
+    without_lone_surrogates,
+)
 from otel_helicone.local.storage.columns import Cell, microseconds
 
 __all__ = ["ALL", "Condition", "both", "either", "of_requests", "of_totals", "property_is"]
@@ -119,10 +125,11 @@ def property_is(name: str, operator: str, value: str) -> Condition:
         operator: one of :data:`~.filter_fields.TEXT_OPERATORS`.
         value: what it is compared with.
     """
-    if operator == "equals" and value and name in ("Helicone-Session-Id", "Helicone-Session-Name"):
-        column = "session_id" if name == "Helicone-Session-Id" else "session_name"
-        found = f"SELECT number FROM session WHERE session.{column} = ?"
-        return Condition(f"request.session IN ({found})", (value,))
+    if name in SESSION_PLACES:
+        # There are far fewer sessions than requests to look at.
+        found = _compared(SESSION_PLACES[name], (), operator, value)
+        number = f"SELECT number FROM session WHERE {found.sql}"
+        return Condition(f"request.session IN ({number})", found.values)
     if name in PLACES:
         return _compared(Field(PLACES[name], "text"), (), operator, value)
     return _compared(Field(PROPERTY, "text"), (name,), operator, value)
@@ -159,6 +166,9 @@ def _of_request(table: str, fields: Mapping[str, object]) -> Condition:
     # Like the real one: of several fields in one object only one counts.
     name, asked = next(iter(fields.items()))
     if table == "sessions_request_response_rmt":
+        if name in SESSION_NAMED:
+            operator, value = _operator(name, asked, TEXT_OPERATORS)
+            return property_is(SESSION_NAMED[name], operator, _text(name, value))
         if name in SESSION_FIELDS:
             return _field(SESSION_FIELDS[name], name, asked)
         if name in SESSION_TOTALS:
@@ -185,6 +195,7 @@ def _held(holder: str, given: object) -> Condition:
     if not isinstance(given, Mapping):
         raise _unknown(f"The fields of {holder} are an object.", given)
     name, asked = next(iter(given.items()))
+    name = without_lone_surrogates(name)
     operator, value = _operator(name, asked, TEXT_OPERATORS)
     if holder == "scores":
         return _score(name, operator, value)
@@ -241,7 +252,7 @@ def _compared(field: Field, names: tuple[str, ...], operator: str, value: Cell) 
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise _unknown(f"{name} is compared with a text.", value)
-    return value
+    return without_lone_surrogates(value)
 
 
 def _number(name: str, value: object) -> int | float:

@@ -13,13 +13,16 @@ from otel_helicone.local.storage.columns import Cell, time_of
 from otel_helicone.local.storage.schema import connect
 from otel_helicone.local.storage.store import Store
 
-__all__ = ["COST", "Rows", "iso_time", "rows_of", "session_time"]
+__all__ = ["BILLIONTHS", "COST", "Rows", "iso_time", "rows_of", "session_time"]
 
 Rows: TypeAlias = Callable[[str, Sequence[Cell]], list[tuple[Any, ...]]]
 """Runs a query, given its SQL and its parameters."""
 
-COST: Final = "(sum(CAST(round(coalesce(request.cost_usd, 0) * 1e9) AS INTEGER)) / 1e9)"
-"""The cost of some requests in US dollars: Helicone adds up whole billionths, without errors."""
+BILLIONTHS: Final = "sum(CAST(round(coalesce(request.cost_usd, 0) * 1e9) AS INTEGER))"
+"""The cost of some requests: Helicone adds up billionths of a US dollar, which makes no errors."""
+
+COST: Final = f"({BILLIONTHS} / 1e9)"
+"""The same in US dollars."""
 
 
 def rows_of(store: Store) -> Rows:

@@ -20,6 +20,7 @@ __all__ = ["Requests"]
 _CREATED: Final = 201
 _DEFAULT_LIMIT: Final = 10
 _MOST_LIMIT: Final = 1000
+_MOST_OFFSET: Final = 2**53
 # Requests that begin later than this from now are not given.
 _AHEAD_MICROSECONDS: Final = 5 * 60 * 1_000_000
 _SCORED: Final = Condition("request.scores != '{}'")
@@ -95,7 +96,7 @@ class Requests:
                 *wanted.values,
                 *asked.order.values,
                 int(asked.limit),
-                max(int(asked.offset), 0),
+                max(min(int(asked.offset), _MOST_OFFSET), 0),
                 *asked.order.values,
             ],
         )

@@ -29,6 +29,7 @@ _NAME: Final = "Helicone-Session-Name"
 _MINUTES_OF_A_DAY: Final = 24 * 60
 _DEFAULT_LIMIT: Final = 50
 _MOST_LIMIT: Final = 1000
+_MOST_OFFSET: Final = 2**53
 _MICROSECONDS: Final = 1_000_000
 # Beyond, there are no times.
 _MOST_SECONDS: Final = 253_402_300_799
@@ -80,7 +81,7 @@ def read_session_question(body: Fields) -> SessionsAsked:
         requests=both(IN_A_SESSION, window, of_requests(given), named, found),
         totals=of_totals(given),
         minutes=minutes,
-        offset=max(int(offset), 0),
+        offset=max(min(int(offset), _MOST_OFFSET), 0),
         # A limit of 0 is no limit to the real one, and a negative one leaves nothing.
         limit=max(min(int(limit), _MOST_LIMIT), 0) if limit else _DEFAULT_LIMIT,
     )

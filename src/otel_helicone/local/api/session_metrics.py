@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from otel_helicone.local.api.answer import Answer, failed, given
 from otel_helicone.local.api.endpoint import Call
 from otel_helicone.local.api.fields import Fields
 from otel_helicone.local.api.histogram import histogram, number_text, quantile
-from otel_helicone.local.api.reading import COST, Rows
+from otel_helicone.local.api.reading import BILLIONTHS, Rows
 from otel_helicone.local.api.session_calls import read_name_question, valid_minutes
 from otel_helicone.local.api.sessions import INVALID_MINUTES, P_SIZES
 
 __all__ = ["SessionMetrics"]
 
 _LEVELS: Final = dict(zip(P_SIZES, (0.5, 0.75, 0.95, 0.99, 0.999), strict=True))
-_BY_ID: Final = "coalesce(request.session_id, '')"
-_BY_ID_AND_NAME: Final = f"{_BY_ID}, coalesce(request.session_name, '')"
-# From the start of the first to the start of the last, in seconds as a clock shows them.
-_SECONDS: Final = "max(request.started_at) / 1000000 - min(request.started_at) / 1000000"
+_MICROSECONDS: Final = 1_000_000
+
+
+@dataclass(slots=True)
+class _Session:
+    """What the requests with one session id come to, whatever the session's names."""
+
+    requests: int = 0
+    first: int = sys.maxsize
+    last: int = -sys.maxsize
+    billionths: int = 0
+
+    @property
+    def seconds(self) -> int:
+        """From the start of the first to that of the last, as a clock shows them."""
+        return self.last // _MICROSECONDS - self.first // _MICROSECONDS
 
 
 class SessionMetrics:
@@ -41,24 +55,42 @@ class SessionMetrics:
         asked = read_name_question(body, "equals")
         if not valid_minutes(asked.minutes):
             return failed(INVALID_MINUTES)
-        where, values = asked.requests.sql, asked.requests.values
-        counts = self._rows(
-            f"SELECT count(*) FROM request WHERE {where} GROUP BY {_BY_ID_AND_NAME}", values
+        rows = self._rows(
+            f"""
+            SELECT session.session_id, sums.requests, sums.first, sums.last, sums.billionths
+            FROM (
+                SELECT
+                    request.session AS number,
+                    count(*) AS requests,
+                    min(request.started_at) AS first,
+                    max(request.started_at) AS last,
+                    {BILLIONTHS} AS billionths
+                FROM request
+                WHERE {asked.requests.sql}
+                GROUP BY request.session
+            ) AS sums
+            JOIN session ON session.number = sums.number
+            ORDER BY session.number
+            """,
+            asked.requests.values,
         )
-        of_ids = self._rows(
-            f"SELECT count(*), {_SECONDS}, {COST} FROM request WHERE {where} GROUP BY {_BY_ID}",
-            values,
-        )
-        requests, seconds, costs = ([row[at] for row in of_ids] for at in range(3))
+        sessions: dict[str, _Session] = {}
+        for session_id, requests, first, last, billionths in rows:
+            session = sessions.setdefault(session_id, _Session())
+            session.requests += requests
+            session.first, session.last = min(session.first, first), max(session.last, last)
+            session.billionths += billionths
+        seconds = [session.seconds for session in sessions.values()]
+        costs = [session.billionths / 1e9 for session in sessions.values()]
         return given(
             {
-                "session_count": _bars([row[0] for row in counts], lower, upper),
+                "session_count": _bars([row[1] for row in rows], lower, upper),
                 "session_duration": _bars(seconds, lower, upper),
                 "session_cost": _bars(costs, lower, upper),
                 "average": {
                     "session_cost": _average(costs),
                     "session_duration": _average(seconds),
-                    "session_count": _average(requests),
+                    "session_count": _average([session.requests for session in sessions.values()]),
                 },
             }
         )
