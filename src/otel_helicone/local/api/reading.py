@@ -13,7 +13,7 @@ from otel_helicone.local.storage.columns import Cell, time_of
 from otel_helicone.local.storage.schema import connect
 from otel_helicone.local.storage.store import Store
 
-__all__ = ["BILLIONTHS", "COST", "Rows", "iso_time", "rows_of", "session_time"]
+__all__ = ["BILLIONTHS", "COST", "Rows", "as_number", "iso_time", "rows_of", "session_time"]
 
 Rows: TypeAlias = Callable[[str, Sequence[Cell]], list[tuple[Any, ...]]]
 """Runs a query, given its SQL and its parameters."""
@@ -37,6 +37,17 @@ def rows_of(store: Store) -> Rows:
             return connection.execute(query, values).fetchall()
 
     return rows
+
+
+def as_number(number: float | None) -> float:
+    """Give a number as JavaScript writes it: without a fraction where there is none.
+
+    Args:
+        number: a finite number; None, which SQLite gives for the mean of nothing, becomes 0.
+    """
+    if number is None:
+        return 0
+    return int(number) if number == int(number) else number
 
 
 def session_time(number: int, minutes: float = 0) -> str:

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Final
 
-from otel_helicone.local.api.reading import iso_time
+from otel_helicone.local.api.reading import as_number, iso_time
 from otel_helicone.local.log_api.javascript import NotJson, parse
 from otel_helicone.local.storage.columns import BODY_COLUMNS, REQUEST_COLUMNS
 
@@ -72,7 +72,7 @@ def as_given(row: tuple[Any, ...]) -> dict[str, object]:
         "cache_reference_id": _NO_UUID,
         "request_referrer": "",
         "cache_enabled": stored["from_cache"] != 0,
-        "cost": _cost(stored["cost_usd"]),
+        "cost": as_number(round((stored["cost_usd"] or 0) * 1e9) / 1e9),
         "prompt_id": "",
         "prompt_version": "",
         "updated_at": iso_time(stored["changed_at"]),
@@ -101,8 +101,3 @@ def _body(text: str) -> object:
         return text
     # A text that is falsy in JavaScript is given as it is stored.
     return parsed or text
-
-
-def _cost(cost_usd: float | None) -> float:
-    cost = round((cost_usd or 0) * 1e9) / 1e9
-    return int(cost) if cost == int(cost) else cost

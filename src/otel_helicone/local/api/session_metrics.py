@@ -11,7 +11,7 @@ from otel_helicone.local.api.answer import Answer, failed, given
 from otel_helicone.local.api.endpoint import Call
 from otel_helicone.local.api.fields import Fields
 from otel_helicone.local.api.histogram import histogram, number_text, quantile
-from otel_helicone.local.api.reading import BILLIONTHS, Rows
+from otel_helicone.local.api.reading import BILLIONTHS, Rows, as_number
 from otel_helicone.local.api.session_calls import read_name_question, valid_minutes
 from otel_helicone.local.api.sessions import INVALID_MINUTES, P_SIZES
 
@@ -106,11 +106,11 @@ def _bars(values: Sequence[float], lower: float | None, upper: float) -> list[di
         {
             "range_start": number_text(each.start),
             "range_end": number_text(each.end),
-            "value": int(each.height) if each.height == int(each.height) else each.height,
+            "value": as_number(each.height),
         }
         for each in histogram(value for value in values if least <= value <= most)
     ]
 
 
 def _average(values: Sequence[float]) -> list[dict[str, object]]:
-    return [{"average": sum(values) / len(values) if values else None}]
+    return [{"average": as_number(sum(values) / len(values)) if values else None}]

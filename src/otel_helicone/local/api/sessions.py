@@ -9,7 +9,7 @@ from otel_helicone.local.api.answer import Answer, failed, given
 from otel_helicone.local.api.endpoint import Call
 from otel_helicone.local.api.fields import Fields
 from otel_helicone.local.api.filters import both
-from otel_helicone.local.api.reading import COST, Rows, session_time
+from otel_helicone.local.api.reading import COST, Rows, as_number, session_time
 from otel_helicone.local.api.session_calls import (
     IN_A_SESSION,
     read_name_question,
@@ -85,8 +85,8 @@ class Sessions:
                     "latest_request_created_at": session_time(last, asked.minutes),
                     "session_id": session_id,
                     "session_name": session_name,
-                    "avg_latency": latency,
-                    "total_cost": cost,
+                    "avg_latency": as_number(latency),
+                    "total_cost": as_number(cost),
                     "total_requests": requests,
                     "prompt_tokens": prompt_tokens,
                     "completion_tokens": completion_tokens,
@@ -132,11 +132,11 @@ class Sessions:
         return given(
             {
                 "count": count,
-                "total_cost": total_cost,
-                "avg_cost": cost or 0,
+                "total_cost": as_number(total_cost),
+                "avg_cost": as_number(cost),
                 # The sum of a session's latencies, unlike the mean that a query gives.
-                "avg_latency": latency or 0,
-                "avg_requests": requests or 0,
+                "avg_latency": as_number(latency),
+                "avg_requests": as_number(requests),
             }
         )
 
@@ -173,7 +173,7 @@ class Sessions:
                 {
                     "name": name,
                     "created_at": session_time(first, minutes),
-                    "avg_latency": latency,
+                    "avg_latency": as_number(latency),
                     "last_used": session_time(last, minutes),
                     "first_used": session_time(first, minutes),
                     "session_count": sessions,
