@@ -71,6 +71,10 @@ class Visit:
         """Give the text of what has the focus."""
         return str(self.page.evaluate("document.activeElement.innerText")).strip()
 
+    def focuses_a_link(self) -> bool:
+        """Tell whether a link or a button has the focus."""
+        return bool(self.page.evaluate("document.activeElement.matches('a, button')"))
+
 
 class Browser:
     """Debian's Chromium, driven by Playwright."""

@@ -127,14 +127,14 @@ def test_serve_says_where_it_is_and_stops_clean(tmp_path: Path, number: signal.S
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        lines = [process.stdout.readline() for _ in range(6)]
-        base_url = lines[1].split()[1]
+        lines = [process.stdout.readline() for _ in range(7)]
+        base_url = lines[2].split()[1]
         httpx2.get(f"{base_url}/models", trust_env=False)
         process.send_signal(number)
         rest, errors = process.communicate(timeout=20)
     assert process.returncode == 0
     assert errors == ""
-    assert f'otel-helicone sessions --store "{store}"' in lines[5]
+    assert f'otel-helicone sessions --store "{store}"' in lines[6]
     assert "Stopped" in rest
     with LocalHelicone(store) as helicone:
         assert len(helicone.store.requests()) == 1
@@ -181,8 +181,9 @@ def test_without_the_extra_its_name_is_said(command: str, tmp_path: Path) -> Non
 
 def test_the_command_line_imports_nothing_of_the_extra() -> None:
     script = (
-        "import sys, otel_helicone.cli as cli\n"
-        "assert cli._DEFAULT_LATENCY_MS == float(sys.argv[1])\n"
+        "import sys, otel_helicone.cli\n"
+        "from otel_helicone.local import arguments\n"
+        "assert arguments.DEFAULT_LATENCY_MS == float(sys.argv[1])\n"
         "print(*{'starlette', 'uvicorn', 'rich', 'httpx2', 'platformdirs'} & set(sys.modules))"
     )
     done = subprocess.run(

@@ -14,7 +14,6 @@ from typing import Any
 import httpx2
 import pytest
 
-from otel_helicone.local import commands
 from otel_helicone.local.analysis.tree import build_tree, tree_lines
 from otel_helicone.local.server import LocalHelicone
 from otel_helicone.local.storage import schema
@@ -233,12 +232,3 @@ def test_a_number_that_no_column_holds_loses_its_log_and_no_other(
     assert http.post(SCORES[0]["path"], json={"scores": {"a": 10**400}}).status_code == 500
     helicone.settle()
     assert len(helicone.store.requests()) == 1
-
-
-def test_a_key_of_the_environment_is_the_only_one_that_is_known(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delenv("HELICONE_LOCAL_API_KEYS", raising=False)
-    assert commands._api_keys_of_environment() is None
-    monkeypatch.setenv("HELICONE_LOCAL_API_KEYS", f"{KEY}, other")
-    assert commands._api_keys_of_environment() == [KEY, "other"]

@@ -25,7 +25,17 @@ _PREFIX: Final = re.compile(r"[sp]k-(helicone-)?")
 _A_KEY: Final = "sk-helicone-aaaaaaa-bbbbbbb-ccccccc-ddddddd"
 _KEY_VARIABLE: Final = "HELICONE_API_KEY"
 # Those of the local Helicone, and of the tests and tools of Helicone itself.
-_OTHERS_VARIABLES: Final = frozenset({"HELICONE_LOCAL_API_KEYS"})
+_OTHERS_VARIABLES: Final = frozenset(
+    {
+        "HELICONE_LOCAL_ALLOWED_HOSTS",
+        "HELICONE_LOCAL_ALLOWED_ORIGINS",
+        "HELICONE_LOCAL_API_KEYS",
+        "HELICONE_LOCAL_BODIES",
+        "HELICONE_LOCAL_KEEP_DAYS",
+        "HELICONE_LOCAL_KEEP_MIB",
+        "HELICONE_LOCAL_TRACE_URL",
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)

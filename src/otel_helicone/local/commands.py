@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import platformdirs
 
 from otel_helicone.local.json_output import as_json
-from otel_helicone.local.server import LocalHelicone, PortTaken
 from otel_helicone.local.storage.records import SessionRecord
 from otel_helicone.local.storage.schema import StoreError
 from otel_helicone.local.storage.store import Store
@@ -25,7 +19,7 @@ from otel_helicone.local.terminal import (
     print_sessions,
 )
 
-__all__ = ["serve", "show_session", "show_sessions", "store_path"]
+__all__ = ["show_session", "show_sessions", "store_path"]
 
 
 def store_path(given: str | None) -> Path:
@@ -38,92 +32,6 @@ def store_path(given: str | None) -> Path:
     if path:
         return Path(path).expanduser().absolute()
     return Path(platformdirs.user_data_dir("otel-helicone", appauthor=False)) / "requests.db"
-
-
-def serve(
-    store: Path,
-    *,
-    listen_on: str,
-    port: int,
-    upstream: str | None,
-    latency_ms: float,
-    max_body_bytes: int,
-    api_keys: Sequence[str] | None = None,
-) -> int:
-    """Run the server until Ctrl-C or SIGTERM; see :class:`~.server.LocalHelicone`.
-
-    Returns:
-        The exit code: 0 after a stop, 1 where the server could not run, 2 for a wrong argument.
-    """
-    try:
-        helicone = LocalHelicone(
-            store,
-            port,
-            upstream,
-            latency_ms,
-            listen_on=listen_on,
-            max_body_bytes=max_body_bytes,
-            api_keys=api_keys or _api_keys_of_environment(),
-        )
-    except ValueError as error:
-        _failed(f"--upstream: {error}")
-        return 2
-    try:
-        with _stop_signals() as stop, helicone:
-            _say(_greeting(helicone, upstream))
-            # Looked at now and then, so that a server that fell over is noticed.
-            while helicone.is_running and not stop.wait(1.0):
-                pass
-    except PortTaken as error:
-        return _failed(f"{error}. Choose another one with --port, or --port 0 for a free one.")
-    except StoreError as error:
-        return _failed(str(error))
-    if not stop.is_set():
-        return _failed("the server stopped by itself")
-    _say("Stopped; everything that came in is stored.")
-    return 0
-
-
-def _api_keys_of_environment() -> list[str] | None:
-    keys = os.environ.get("HELICONE_LOCAL_API_KEYS", "").replace(",", " ").split()
-    return keys or None
-
-
-@contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """Have Ctrl-C and SIGTERM set an event, instead of ending the process, for a while."""
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, on_signal) for number in numbers}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _greeting(helicone: LocalHelicone, upstream: str | None) -> str:
-    answers = "the built-in upstream (no key needed)" if upstream is None else upstream
-    store = helicone.store.path
-    is_default = store == store_path(None)
-    look = "otel-helicone sessions" + ("" if is_default else f" --store {_quoted(store)}")
-    return (
-        "Local Helicone is running; Ctrl-C stops it.\n"
-        f"  base_url  {helicone.base_url}\n"
-        f"  logs to   {helicone.url}\n"
-        f"  answers   {answers}\n"
-        f"  store     {store}\n"
-        f"  look      {look}"
-    )
-
-
-def _quoted(path: Path) -> str:
-    text = str(path)
-    return f'"{text}"' if " " in text else text
 
 
 def show_sessions(store: Path, *, as_text: bool) -> int:
@@ -179,7 +87,8 @@ def show_session(store: Path, start_of_id: str, *, as_text: bool, bodies: bool) 
         if number:
             console.print()
         own = [request for request in requests if _belongs(session, request.session_name)]
-        print_session(console, session, own)
+        others = reader.recent_requests_of_name(session.session_name, besides=session.session_id)
+        print_session(console, session, own, others)
         if bodies:
             print_bodies(console, own)
     return 0

@@ -13,9 +13,12 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from otel_helicone.local.analysis.tree import Folder, TreeLine, build_tree, segments_of, tree_lines
+from otel_helicone.local.analysis.report import report
+from otel_helicone.local.analysis.tree import Folder, TreeLine, segments_of, tree_lines
 from otel_helicone.local.display import shortened, shown, shown_block
+from otel_helicone.local.figures import shown_cost, shown_milliseconds
 from otel_helicone.local.storage.records import RequestRecord, SessionRecord
+from otel_helicone.local.terminal_report import print_report
 
 __all__ = ["make_console", "print_bodies", "print_session", "print_sessions"]
 
@@ -49,7 +52,9 @@ def print_sessions(console: Console, sessions: Sequence[SessionRecord]) -> None:
     table = _table()
     table.add_column("SESSION", no_wrap=True)
     table.add_column("NAME", no_wrap=True, ratio=1, min_width=12)
-    for title in ("REQUESTS", "ERRORS", "TOKENS", "STARTED", "TOOK"):
+    has_costs = any(session.cost_usd for session in sessions)
+    costs = ("COST",) if has_costs else ()
+    for title in ("REQUESTS", "ERRORS", "TOKENS", *costs, "STARTED", "TOOK"):
         table.add_column(title, justify="right", no_wrap=True)
     for session in sessions:
         table.add_row(
@@ -58,6 +63,7 @@ def print_sessions(console: Console, sessions: Sequence[SessionRecord]) -> None:
             str(session.requests),
             Text(str(session.errors), style="red" if session.errors else ""),
             str(session.total_tokens),
+            *((shown_cost(session.cost_usd),) if has_costs else ()),
             _local_time(session.started_at),
             _duration(session.duration),
         )
@@ -65,30 +71,45 @@ def print_sessions(console: Console, sessions: Sequence[SessionRecord]) -> None:
 
 
 def print_session(
-    console: Console, session: SessionRecord, requests: Sequence[RequestRecord]
+    console: Console,
+    session: SessionRecord,
+    requests: Sequence[RequestRecord],
+    others: Sequence[Sequence[RequestRecord]] = (),
 ) -> None:
-    """Print one session as a tree by its paths.
+    """Print one session as a tree by its paths, and what it waited for.
 
     Args:
         console: where to.
         session: what to say above the tree.
         requests: the session's requests.
+        others: the requests of other sessions of its name, to compare with.
     """
     name = shown(session.session_name) or "(no name)"
     session_id = shortened(shown(session.session_id), _LONGEST_ID)
     console.print(Text(f"{name}  {session_id}", style="bold"), no_wrap=True, overflow="ellipsis")
     counts = f"{_many(session.requests, 'request')}, {_many(session.errors, 'error')}"
     tokens = f"{session.prompt_tokens} tokens in, {session.completion_tokens} out"
+    cost = f"; {shown_cost(session.cost_usd)}" if session.cost_usd else ""
     when = f"{_local_time(session.started_at)}, took {_duration(session.duration)}"
-    console.print(Text(f"{counts}; {tokens}; {when}"))
+    console.print(Text(f"{counts}; {tokens}{cost}; {when}"))
     table = _table()
     table.add_column("PATH", no_wrap=True, ratio=1, min_width=20)
     table.add_column("MODEL", no_wrap=True, max_width=28)
-    for title in ("STATUS", "LATENCY", "FIRST", "IN", "OUT"):
+    has_costs = any(request.cost_usd for request in requests)
+    costs = ("COST",) if has_costs else ()
+    for title in ("STATUS", "LATENCY", "FIRST", "IN", "OUT", *costs):
         table.add_column(title, justify="right", no_wrap=True)
-    for line in tree_lines(build_tree(requests), ascii_only=console.options.ascii_only):
-        table.add_row(*_cells(line))
+    told = report(requests, others)
+    critical = {id(step.request) for step in told.critical_path.steps}
+    if len(requests) < 2:
+        critical.clear()  # it goes without saying
+    for line in tree_lines(told.tree, ascii_only=console.options.ascii_only):
+        cells = _cells(line, is_critical=id(line.call) in critical)
+        table.add_row(*cells[: None if has_costs else -1])
     _print_table(console, table)
+    if critical:
+        console.print(Text("* on the critical path", style="dim"))
+    print_report(console, name, told)
 
 
 def print_bodies(console: Console, requests: Sequence[RequestRecord]) -> None:
@@ -115,13 +136,15 @@ def _print_table(console: Console, table: Table) -> None:
     console.print(table)
 
 
-def _cells(line: TreeLine) -> list[Text]:
+def _cells(line: TreeLine, *, is_critical: bool) -> list[Text]:
     path = Text(line.guides, style="dim")
     path.append(line.label or "·", style="bold" if line.label else "")
+    if is_critical:
+        path.append(" *", style="yellow")
     if line.call is not None:
         return [path, *_call_cells(line.call)]
     if line.folder is None:
-        return [path]
+        return [path, *(Text() for _ in range(7))]
     return [path, *_folder_cells(line.folder)]
 
 
@@ -131,10 +154,11 @@ def _call_cells(call: RequestRecord) -> list[Text]:
     return [
         Text(shown(call.model or "-")),
         Text(status, style="red" if call.is_error else "green"),
-        Text(_milliseconds(call.latency_ms)),
-        Text("" if first is None else _milliseconds(first)),
+        Text(shown_milliseconds(call.latency_ms)),
+        Text("" if first is None else shown_milliseconds(first)),
         Text(str(call.prompt_tokens)),
         Text(str(call.completion_tokens)),
+        Text(shown_cost(call.cost_usd)),
     ]
 
 
@@ -143,10 +167,11 @@ def _folder_cells(folder: Folder) -> list[Text]:
     texts = (
         "",
         "",
-        _milliseconds(folder.latency_ms),
+        shown_milliseconds(folder.latency_ms),
         "",
         str(sum(call.prompt_tokens for call in calls)),
         str(sum(call.completion_tokens for call in calls)),
+        shown_cost(sum(call.cost_usd or 0.0 for call in calls) or None),
     )
     return [Text(text, style="dim") for text in texts]
 
@@ -160,18 +185,7 @@ def _local_time(time: datetime) -> str:
 
 
 def _duration(duration: timedelta) -> str:
-    return _milliseconds(round(duration.total_seconds() * 1000))
-
-
-def _milliseconds(milliseconds: int) -> str:
-    if milliseconds < 10_000:
-        return f"{milliseconds} ms"
-    seconds = milliseconds / 1000
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+    return shown_milliseconds(round(duration.total_seconds() * 1000))
 
 
 def _readable(body: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -108,6 +108,25 @@ class Store:
                 named = "AND session_name = ?"
             where = f"WHERE session IN (SELECT number FROM session WHERE session_id = ? {named})"
         return self._requests(f"{where} ORDER BY started_at, request.row", values, bodies=bodies)
+
+    def each_request(self, session_id: str | None = None) -> Iterator[RequestRecord]:
+        """Give the requests one by one, so that a large store needs no large memory.
+
+        Args:
+            session_id: give only those of the sessions with this id.
+        """
+        where, values = "", list[Cell]()
+        if session_id is not None:
+            where = "WHERE session IN (SELECT number FROM session WHERE session_id = ?)"
+            values = [session_id]
+        with closing(self._connect()) as connection:
+            rows = connection.execute(
+                f"SELECT {_WITH_BODY} FROM request JOIN body USING (row) {where}"
+                " ORDER BY request.row",
+                values,
+            )
+            for row in rows:
+                yield record_of(row)
 
     def request(self, request_id: str) -> RequestRecord | None:
         """Give one request, or None; the one that was stored last where several have the id.

@@ -1,0 +1,132 @@
+"""What ``otel-helicone serve`` does, once its arguments are read."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from otel_helicone.local.access.rules import WrongAccess
+from otel_helicone.local.commands import store_path
+from otel_helicone.local.serve_settings import (
+    ServeArguments,
+    ServeSettings,
+    WrongServeSetting,
+    read_serve_settings,
+)
+from otel_helicone.local.server import LocalHelicone, PortTaken
+from otel_helicone.local.storage.schema import StoreError
+
+__all__ = ["serve"]
+
+
+def serve(store: Path, arguments: ServeArguments) -> int:
+    """Run the server until Ctrl-C or SIGTERM; see :class:`~.server.LocalHelicone`.
+
+    Args:
+        store: the store's file.
+        arguments: what the command line said.
+
+    Returns:
+        The exit code: 0 after a stop, 1 where the server could not run, 2 for a wrong argument.
+    """
+    try:
+        settings = read_serve_settings(arguments, os.environ)
+        helicone = _server(store, arguments, settings)
+    except WrongServeSetting as error:
+        return _failed(str(error), 2)
+    except WrongAccess as error:
+        return _failed(f"--allow-host or --allow-origin: {error}", 2)
+    except ValueError as error:
+        return _failed(f"--upstream: {error}", 2)
+    try:
+        with _stop_signals() as stop, helicone:
+            _say(_greeting(helicone, arguments.upstream))
+            # Looked at now and then, so that a server that fell over is noticed.
+            while helicone.is_running and not stop.wait(1.0):
+                pass
+    except PortTaken as error:
+        return _failed(f"{error}. Choose another one with --port, or --port 0 for a free one.")
+    except StoreError as error:
+        return _failed(str(error))
+    if not stop.is_set():
+        return _failed("the server stopped by itself")
+    _say("Stopped; everything that came in is stored.")
+    return 0
+
+
+def _server(store: Path, arguments: ServeArguments, settings: ServeSettings) -> LocalHelicone:
+    return LocalHelicone(
+        store,
+        arguments.port,
+        arguments.upstream,
+        arguments.latency_ms,
+        listen_on=arguments.listen_on,
+        max_body_bytes=arguments.max_body_bytes,
+        api_keys=settings.api_keys,
+        allowed_hosts=settings.allowed_hosts,
+        allowed_origins=settings.allowed_origins,
+        login=arguments.login,
+        bodies=settings.bodies,
+        retention=settings.retention,
+        trace_url=settings.trace_url,
+    )
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """Have Ctrl-C and SIGTERM set an event, instead of ending the process, for a while."""
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, on_signal) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _greeting(helicone: LocalHelicone, upstream: str | None) -> str:
+    answers = "the built-in upstream (no key needed)" if upstream is None else upstream
+    store = helicone.store.path
+    is_default = store == store_path(None)
+    look = "otel-helicone sessions" + ("" if is_default else f" --store {_quoted(store)}")
+    lines = [
+        "Local Helicone is running; Ctrl-C stops it.",
+        f"  pages     {helicone.url}/",
+        f"  base_url  {helicone.base_url}",
+        f"  logs to   {helicone.url}",
+        f"  answers   {answers}",
+        f"  store     {store}",
+        f"  look      {look}",
+    ]
+    if helicone.made_up_key is not None:
+        lines.append(
+            f"  key       {helicone.made_up_key} (for pages, as Helicone-Auth, and for logs)"
+        )
+    return "\n".join(lines)
+
+
+def _quoted(path: Path) -> str:
+    text = str(path)
+    return f'"{text}"' if " " in text else text
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    # At once, also into a pipe: a script waits for the base_url.
+    sys.stdout.flush()
+
+
+def _failed(message: str, code: int = 1) -> int:
+    sys.stderr.write(f"otel-helicone: {message}\n")
+    return code
