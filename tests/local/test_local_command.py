@@ -45,7 +45,8 @@ def filled(helicone: LocalHelicone, client: openai.OpenAI) -> str:
 def test_sessions_are_listed_newest_first(filled: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sessions", "--store", filled]) == 0
     head, newest, oldest = capsys.readouterr().out.splitlines()
-    assert head.split() == ["SESSION", "NAME", "REQUESTS", "ERRORS", "TOKENS", "STARTED", "TOOK"]
+    columns = ["SESSION", "NAME", "REQUESTS", "ERRORS", "TOKENS", "COST", "STARTED", "TOOK"]
+    assert head.split() == columns
     assert newest.startswith("trip-2   Other \\x1b[2J")
     assert oldest.split()[:4] == ["trip-1", "Trip", "2", "0"]
 
