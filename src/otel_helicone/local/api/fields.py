@@ -74,7 +74,7 @@ class Fields:
     def truth(self, name: str) -> bool:
         """Read a bool that has to be there; the words in quotes are one as well."""
         value = self._required(name)
-        word = as_string(value).lower()
+        word = as_string(value).lower() if isinstance(value, bool | str) else ""
         if word not in ("true", "false"):
             self._wrong(name, "invalid boolean value", value)
         return word == "true"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
@@ -32,6 +32,8 @@ from otel_helicone.local.storage.columns import Cell, microseconds
 __all__ = ["ALL", "Condition", "both", "either", "of_requests", "of_totals", "property_is"]
 
 _MOST_DEPTH: Final = 100
+# Parentheses in the SQL, of which its parser takes few.
+_MOST_TURNS: Final = 15
 _MICROSECONDS: Final = 1_000_000
 _COMPARED: Final = {
     "equals": "=",
@@ -101,7 +103,7 @@ def of_requests(given: object) -> Condition:
         InvalidBody: for a filter that the local Helicone does not know.
         BrokenCall: for one that Helicone breaks on.
     """
-    return _read(given, _of_request, 0)
+    return _read(given, _of_request)
 
 
 def of_totals(given: object) -> Condition:
@@ -114,7 +116,7 @@ def of_totals(given: object) -> Condition:
         InvalidBody: for a filter that the local Helicone does not know.
         BrokenCall: for one that Helicone breaks on.
     """
-    return _read(given, _of_total, 0)
+    return _read(given, _of_total)
 
 
 def property_is(name: str, operator: str, value: str) -> Condition:
@@ -135,22 +137,33 @@ def property_is(name: str, operator: str, value: str) -> Condition:
     return _compared(Field(PROPERTY, "text"), (name,), operator, value)
 
 
-def _read(given: object, leaf: _Leaf, depth: int) -> Condition:
-    if depth > _MOST_DEPTH:
-        raise _unknown(f"A filter can be {_MOST_DEPTH} levels deep.", None)
+def _read(given: object, leaf: _Leaf, depth: int = 0, turns: int = 0) -> Condition:
     if given == "all":
         return ALL
     if not isinstance(given, Mapping):
         raise _unknown("A filter is 'all' or an object.", given)
-    if "left" in given:
-        operator = given.get("operator")
-        if operator not in ("and", "or"):
-            raise _unknown("A filter's operator is 'and' or 'or'.", operator)
-        left = _read(given["left"], leaf, depth + 1)
-        right = _read(given.get("right"), leaf, depth + 1)
-        sql = f"({left.sql} {str(operator).upper()} {right.sql})"
-        return Condition(sql, left.values + right.values)
-    return both(*(leaf(table, _fields(table, fields)) for table, fields in given.items()))
+    if "left" not in given:
+        return both(*(leaf(table, _fields(table, fields)) for table, fields in given.items()))
+    operator = given.get("operator")
+    if operator not in ("and", "or"):
+        raise _unknown("A filter's operator is 'and' or 'or'.", operator)
+    operands = list(_operands(given, operator, depth))
+    if turns > _MOST_TURNS:
+        message = f"A filter can turn from 'and' to 'or' and back {_MOST_TURNS} times."
+        raise _unknown(message, operator)
+    conditions = [_read(operand, leaf, at, turns + 1) for operand, at in operands]
+    return both(*conditions) if operator == "and" else either(*conditions)
+
+
+def _operands(given: object, operator: object, depth: int) -> Iterator[tuple[object, int]]:
+    """Give what an operator joins, and how deep it is: ``a and (b and c)`` joins three."""
+    if depth > _MOST_DEPTH:
+        raise _unknown(f"A filter can be {_MOST_DEPTH} levels deep.", None)
+    if isinstance(given, Mapping) and "left" in given and given.get("operator") == operator:
+        for side in ("left", "right"):
+            yield from _operands(given.get(side), operator, depth + 1)
+    else:
+        yield given, depth
 
 
 def _fields(table: str, fields: object) -> Mapping[str, object]:

@@ -10,6 +10,7 @@ from typing import Final
 __all__ = ["add_likeness", "ilike", "is_like", "like", "matches"]
 
 _FUNCTION: Final = "helicone_like"
+_MOST_OF_SQLITE: Final = 10_000
 _ESCAPED: Final = ("%", "_", "\\")
 
 
@@ -35,7 +36,7 @@ def ilike(column: str, pattern: str) -> str:
         pattern: the pattern, which the choice of the SQL depends on.
     """
     # SQLite's own is many times faster, and knows the case of ASCII letters only.
-    if pattern.isascii() and is_like(pattern):
+    if pattern.isascii() and len(pattern) <= _MOST_OF_SQLITE and is_like(pattern):
         return f"{column} LIKE ? ESCAPE '\\'"
     return f"{_FUNCTION}({column}, ?, 1)"
 
