@@ -173,7 +173,7 @@ def test_pages_are_accessible_and_fit_the_screen(
         visit.open(address)
         assert visit.accessibility_problems() == []
         assert not visit.is_wider_than_the_screen()
-        assert "broken" not in visit.page.title()
+        assert visit.page.title() != "broken"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -280,7 +280,7 @@ def test_a_session_is_deleted_from_its_page(browser: Browser, tmp_path: Path) ->
         visit.open(session("ordinary"))
         visit.page.get_by_text("Delete", exact=False).first.click()
         visit.page.get_by_role("button", name="Delete").last.click()
-        visit.page.wait_for_url(f"http://{helicone.host}/**")
+        visit.page.wait_for_url(f"http://{helicone.host}/")
         assert helicone.store.sessions() == []
 
 
