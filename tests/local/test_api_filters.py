@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_helicone.local.api.answer import BrokenCall
+from otel_helicone.local.api.conditions import Condition, both, property_is
 from otel_helicone.local.api.fields import InvalidBody
-from otel_helicone.local.api.filters import Condition, both, of_requests, of_totals, property_is
+from otel_helicone.local.api.filters import of_requests, of_totals
 from otel_helicone.local.api.histogram import Bin, histogram, number_text, quantile
 from otel_helicone.local.api.likeness import add_likeness, ilike, is_like, matches
 from otel_helicone.local.api.reading import Rows, rows_of

@@ -3,46 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 from otel_helicone.local.api.answer import BrokenCall
+from otel_helicone.local.api.conditions import (
+    ALL,
+    COMPARED,
+    Condition,
+    both,
+    compared,
+    either,
+    property_is,
+)
 from otel_helicone.local.api.fields import InvalidBody
 from otel_helicone.local.api.filter_fields import (
-    PLACES,
-    PROPERTY,
     REQUEST_FIELDS,
     SCORE,
     SESSION_FIELDS,
     SESSION_NAMED,
-    SESSION_PLACES,
     SESSION_TOTALS,
     TEXT_OPERATORS,
     Field,
 )
-from otel_helicone.local.api.likeness import ilike, like
 from otel_helicone.local.log_api.javascript import (
     as_string,
     stringify,
     without_lone_surrogates,
 )
-from otel_helicone.local.storage.columns import Cell, microseconds
+from otel_helicone.local.storage.columns import microseconds
 
-__all__ = ["ALL", "Condition", "both", "either", "of_requests", "of_totals", "property_is"]
+__all__ = ["of_requests", "of_totals"]
 
 _MOST_DEPTH: Final = 100
 # Parentheses in the SQL, of which its parser takes few.
 _MOST_TURNS: Final = 15
 _MICROSECONDS: Final = 1_000_000
-_COMPARED: Final = {
-    "equals": "=",
-    "not-equals": "!=",
-    "gte": ">=",
-    "gt": ">",
-    "lte": "<=",
-    "lt": "<",
-}
 _OPERATORS: Final = {
     "text": TEXT_OPERATORS,
     "number": ("equals", "not-equals", "gte", "gt", "lte", "lt"),
@@ -62,35 +58,7 @@ _NOT_KEPT: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A condition of a query.
-
-    Attributes:
-        sql: an expression over the table ``request``.
-        values: its parameters, in order.
-    """
-
-    sql: str
-    values: tuple[Cell, ...] = ()
-
-
 _Leaf: TypeAlias = Callable[[str, Mapping[str, object]], Condition]
-
-ALL: Final = Condition("1")
-"""The condition that always holds."""
-
-
-def both(*conditions: Condition) -> Condition:
-    """Give the condition that holds where all of some do."""
-    sql = " AND ".join(f"({each.sql})" for each in conditions if each != ALL)
-    return Condition(sql or "1", tuple(value for each in conditions for value in each.values))
-
-
-def either(*conditions: Condition) -> Condition:
-    """Give the condition that holds where one of some does."""
-    sql = " OR ".join(f"({each.sql})" for each in conditions)
-    return Condition(sql, tuple(value for each in conditions for value in each.values))
 
 
 def of_requests(given: object) -> Condition:
@@ -117,24 +85,6 @@ def of_totals(given: object) -> Condition:
         BrokenCall: for one that Helicone breaks on.
     """
     return _read(given, _of_total)
-
-
-def property_is(name: str, operator: str, value: str) -> Condition:
-    """Give the condition that a property's value is such, or the empty text where it is missing.
-
-    Args:
-        name: the property's name, its case kept.
-        operator: one of :data:`~.filter_fields.TEXT_OPERATORS`.
-        value: what it is compared with.
-    """
-    if name in SESSION_PLACES:
-        # There are far fewer sessions than requests to look at.
-        found = _compared(SESSION_PLACES[name], (), operator, value)
-        number = f"SELECT number FROM session WHERE {found.sql}"
-        return Condition(f"request.session IN ({number})", found.values)
-    if name in PLACES:
-        return _compared(Field(PLACES[name], "text"), (), operator, value)
-    return _compared(Field(PROPERTY, "text"), (name,), operator, value)
 
 
 def _read(given: object, leaf: _Leaf, depth: int = 0, turns: int = 0) -> Condition:
@@ -214,7 +164,7 @@ def _held(holder: str, given: object) -> Condition:
         return _score(name, operator, value)
     text = _text(name, value)
     if holder == "search_properties":
-        found = _compared(Field("key", "text"), (), operator, text)
+        found = compared(Field("key", "text"), (), operator, text)
         where = f"SELECT 1 FROM json_each(request.properties) WHERE {found.sql}"
         return Condition(f"EXISTS ({where})", found.values)
     return property_is(name, operator, text)
@@ -224,20 +174,20 @@ def _score(name: str, operator: str, value: object) -> Condition:
     if operator not in ("equals", "not-equals"):
         raise _unknown("A score is compared with 'equals' or 'not-equals'.", operator)
     number = _number(name, value)
-    return Condition(f"coalesce({SCORE} {_COMPARED[operator]} ?, 0)", (name, number))
+    return Condition(f"coalesce({SCORE} {COMPARED[operator]} ?, 0)", (name, number))
 
 
 def _field(field: Field, name: str, asked: object) -> Condition:
     operator, value = _operator(name, asked, _OPERATORS[field.kind])
     if field.kind == "number":
-        return _compared(field, (), operator, _number(name, value))
+        return compared(field, (), operator, _number(name, value))
     if field.kind == "time":
         # A whole second stands for itself only, as in the real one.
-        return _compared(field, (), operator, _seconds(name, value))
+        return compared(field, (), operator, _seconds(name, value))
     if field.kind == "truth":
-        return _compared(field, (), operator, int(as_string(value).lower() == "true"))
+        return compared(field, (), operator, int(as_string(value).lower() == "true"))
     text = _text(name, value)
-    return _compared(field, (), operator, text.lower() if name == "request_id" else text)
+    return compared(field, (), operator, text.lower() if name == "request_id" else text)
 
 
 def _operator(name: str, asked: object, known: tuple[str, ...]) -> tuple[str, object]:
@@ -249,17 +199,6 @@ def _operator(name: str, asked: object, known: tuple[str, ...]) -> tuple[str, ob
     if operator not in known:
         raise _unknown(f"{name} is not compared with '{operator}'.", operator)
     return operator, value
-
-
-def _compared(field: Field, names: tuple[str, ...], operator: str, value: Cell) -> Condition:
-    """Compare a column, whose own parameters are the names, with a value."""
-    if operator in _COMPARED:
-        return Condition(f"{field.column} {_COMPARED[operator]} ?", (*names, value))
-    pattern = str(value)
-    if operator in ("contains", "not-contains"):
-        pattern = f"%{pattern}%"
-    sql = like(field.column) if operator == "like" else ilike(field.column, pattern)
-    return Condition(f"NOT ({sql})" if operator == "not-contains" else sql, (*names, pattern))
 
 
 def _text(name: str, value: object) -> str:

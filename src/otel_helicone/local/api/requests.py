@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from otel_helicone.local.api.answer import Answer, failed, given
+from otel_helicone.local.api.conditions import ALL, Condition, both
 from otel_helicone.local.api.endpoint import Call
 from otel_helicone.local.api.fields import Fields, InvalidBody
 from otel_helicone.local.api.filter_fields import PLACES, PROPERTY
-from otel_helicone.local.api.filters import ALL, Condition, both, of_requests
+from otel_helicone.local.api.filters import of_requests
 from otel_helicone.local.api.reading import Rows
 from otel_helicone.local.api.request_rows import JOINED, SELECTED, as_given
 
@@ -88,7 +89,7 @@ class Requests:
                 ORDER BY {asked.order.sql}
                 LIMIT ? OFFSET ?
             )
-            SELECT {SELECTED}
+            SELECT request.row, {SELECTED}
             FROM page JOIN request ON request.row = page.row {JOINED}
             ORDER BY {asked.order.sql}
             """,
@@ -100,14 +101,12 @@ class Requests:
                 *asked.order.values,
             ],
         )
-        given_rows: dict[object, dict[str, object]] = {}
-        for row in rows:
-            request = as_given(row)
-            before = given_rows.get(request["request_id"])
-            # Several rows with one id are one request to this endpoint: the last that changed.
-            if before is None or str(request["updated_at"]) > str(before["updated_at"]):
-                given_rows[request["request_id"]] = request
-        return list(given_rows.values())
+        # Several rows with one id are one request to this endpoint: the one that came last.
+        last: dict[object, int] = {}
+        requests = [(number, as_given(tuple(row))) for number, *row in rows]
+        for number, request in requests:
+            last[request["request_id"]] = max(number, last.get(request["request_id"], 0))
+        return [request for number, request in requests if last[request["request_id"]] == number]
 
 
 def _read(body: Fields) -> _Asked:

@@ -5,16 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from otel_helicone.local.api.conditions import ALL, Condition, both, either, property_is
 from otel_helicone.local.api.fields import Fields
-from otel_helicone.local.api.filters import (
-    ALL,
-    Condition,
-    both,
-    either,
-    of_requests,
-    of_totals,
-    property_is,
-)
+from otel_helicone.local.api.filters import of_requests, of_totals
 
 __all__ = [
     "IN_A_SESSION",

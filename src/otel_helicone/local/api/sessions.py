@@ -6,9 +6,9 @@ import json
 from typing import Final
 
 from otel_helicone.local.api.answer import Answer, failed, given
+from otel_helicone.local.api.conditions import both
 from otel_helicone.local.api.endpoint import Call
 from otel_helicone.local.api.fields import Fields
-from otel_helicone.local.api.filters import both
 from otel_helicone.local.api.reading import COST, Rows, as_number, session_time
 from otel_helicone.local.api.session_calls import (
     IN_A_SESSION,
