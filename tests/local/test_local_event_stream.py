@@ -59,7 +59,7 @@ def test_responses_and_their_usage_are_read() -> None:
     )
     assert stream.ended
     assert stream.model == "gpt-4o"
-    assert stream.usage == Usage(3, 4, 7)
+    assert usage_in({"usage": stream.usage}) == Usage(3, 4, 7)
 
 
 def test_anthropic_messages_tell_their_usage_in_two_places() -> None:
@@ -71,8 +71,32 @@ def test_anthropic_messages_tell_their_usage_in_two_places() -> None:
         b'data: {"type":"message_delta","usage":{"output_tokens":7}}\n\n'
         b'data: {"type":"message_stop"}\n\n'
     )
-    assert stream.usage == Usage(11, 7, 18)
+    assert usage_in({"usage": stream.usage}) == Usage(11, 7, 18)
     assert (stream.model, stream.ended) == ("claude", True)
+
+
+def test_a_stream_tells_cached_and_reasoning_tokens_as_an_answer_does() -> None:
+    stream = EventStream(1000)
+    stream.feed(
+        b'data: {"choices":[],"usage":{"prompt_tokens":1000,"completion_tokens":500,'
+        b'"total_tokens":1500,"prompt_tokens_details":{"cached_tokens":400},'
+        b'"completion_tokens_details":{"reasoning_tokens":100}}}\n\n'
+    )
+    usage = usage_in(json.loads(stream.assembled()))
+    assert usage == Usage(600, 400, 1500, prompt_cache_read_tokens=400, reasoning_tokens=100)
+
+
+def test_anthropic_counts_its_cached_tokens_apart() -> None:
+    stream = EventStream(1000)
+    stream.feed(
+        b'data: {"type":"message_start","message":{"usage":{"input_tokens":1000,"output_tokens":1,'
+        b'"cache_read_input_tokens":200,"cache_creation_input_tokens":300}}}\n\n'
+        b'data: {"type":"message_delta","usage":{"input_tokens":0,"output_tokens":500}}\n\n'
+    )
+    usage = usage_in({"usage": stream.usage})
+    assert usage == Usage(
+        1000, 500, 1500, prompt_cache_read_tokens=200, prompt_cache_write_tokens=300
+    )
 
 
 def test_a_long_text_is_kept_short() -> None:

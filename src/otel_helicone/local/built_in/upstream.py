@@ -13,6 +13,7 @@ from otel_helicone.local.built_in.embeddings import embeddings
 from otel_helicone.local.built_in.responses import response
 from otel_helicone.local.built_in.text import seed_of
 from otel_helicone.local.gateway.answers import error_body
+from otel_helicone.local.gateway.provider import provider_of
 from otel_helicone.local.gateway.upstream import UpstreamAnswer, UpstreamRequest
 from otel_helicone.local.gateway.usage import parse_json
 
@@ -48,6 +49,10 @@ class BuiltInUpstream:
                 own part of it, so that a tree shows different durations; 0 answers at once.
         """
         self._latency_ms = latency_ms
+
+    def provider(self, path: bytes) -> str:
+        """Name the provider that is stood in for."""
+        return provider_of("", path.decode("latin-1"))
 
     @asynccontextmanager
     async def send(self, request: UpstreamRequest) -> AsyncIterator[UpstreamAnswer]:

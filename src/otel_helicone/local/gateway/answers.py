@@ -7,8 +7,9 @@ import json
 from starlette.types import Send
 
 from otel_helicone.local.gateway.upstream import RawHeaders
+from otel_helicone.local.log_api.javascript import stringify
 
-__all__ = ["error_answer", "error_body", "send_answer"]
+__all__ = ["error_answer", "error_body", "helicone_error", "send_answer"]
 
 
 def error_body(message: str, kind: str = "invalid_request_error") -> bytes:
@@ -20,6 +21,21 @@ def error_body(message: str, kind: str = "invalid_request_error") -> bytes:
     """
     error = {"message": message, "type": kind, "param": None, "code": None}
     return json.dumps({"error": error}).encode()
+
+
+def helicone_error(message: str) -> bytes:
+    """Give an error of Helicone's worker itself, as it words it.
+
+    Args:
+        message: what the worker's runtime says.
+    """
+    said = {
+        "helicone-message": f"Helicone ran into an error servicing your request: {message}",
+        "support": "Please reach out on our discord or email us at help@helicone.ai, we'd love"
+        " to help!",
+        "helicone-error": "{}",
+    }
+    return stringify(said).encode()
 
 
 async def send_answer(send: Send, status: int, body: bytes, headers: RawHeaders) -> None:

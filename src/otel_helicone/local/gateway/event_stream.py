@@ -7,7 +7,7 @@ import json
 import re
 from typing import Final
 
-from otel_helicone.local.gateway.usage import Usage, member, model_in, parse_json, usage_in
+from otel_helicone.local.gateway.usage import member, model_in, parse_json
 
 __all__ = ["EventStream"]
 
@@ -24,7 +24,7 @@ class EventStream:
 
     Attributes:
         model: the model that the events name, or None.
-        usage: the last usage that the events tell, or None.
+        usage: what the events tell of usage, as an answer that is not streamed would; else None.
         ended: whether the event that closes such a stream was seen, ``[DONE]`` for instance.
     """
 
@@ -35,7 +35,7 @@ class EventStream:
             most_text: how many characters of text to keep.
         """
         self.model: str | None = None
-        self.usage: Usage | None = None
+        self.usage: dict[str, object] | None = None
         self.ended = False
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._rest = ""
@@ -70,11 +70,7 @@ class EventStream:
         if self._error is not None:
             answer["error"] = self._error
         if self.usage is not None:
-            answer["usage"] = {
-                "prompt_tokens": self.usage.prompt_tokens,
-                "completion_tokens": self.usage.completion_tokens,
-                "total_tokens": self.usage.total_tokens,
-            }
+            answer["usage"] = self.usage
         return json.dumps(answer, ensure_ascii=False)
 
     def _event(self, data: str) -> None:
@@ -89,7 +85,7 @@ class EventStream:
         # Responses put the whole answer below "response", Anthropic its head below "message".
         for part in (event, event.get("response"), event.get("message")):
             self.model = model_in(part) or self.model
-            self._add_usage(usage_in(part))
+            self._add_usage(member(part, "usage"))
         if "error" in event:
             self._error = event["error"]
         if isinstance(kind, str):
@@ -97,16 +93,15 @@ class EventStream:
         else:
             self._chat_chunk(event)
 
-    def _add_usage(self, usage: Usage | None) -> None:
-        if usage is None:
+    def _add_usage(self, usage: object) -> None:
+        if not isinstance(usage, dict):
             return
-        if self.usage is None:
-            self.usage = usage
-            return
-        # Anthropic tells the tokens in at the start and the tokens out at the end.
-        prompt = usage.prompt_tokens or self.usage.prompt_tokens
-        completion = usage.completion_tokens or self.usage.completion_tokens
-        self.usage = Usage(prompt, completion, max(usage.total_tokens, prompt + completion))
+        # Anthropic tells the tokens in at the start and the tokens out at the end, where it may
+        # name the others again with nothing in them.
+        told = self.usage or {}
+        self.usage = told | {
+            name: value for name, value in usage.items() if value or name not in told
+        }
 
     def _typed_event(self, kind: str, event: dict[str, object]) -> None:
         if kind == "response.output_text.delta":

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import httpx2
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
+from otel_helicone.local.gateway.provider import provider_of
 from otel_helicone.local.gateway.upstream import (
     UpstreamAnswer,
     UpstreamBroke,
@@ -68,6 +69,10 @@ class ForwardingUpstream:
         # The caller's headers are the only ones: no other user agent, no other Accept-Encoding.
         for name in list(self._client.headers):
             del self._client.headers[name]
+
+    def provider(self, path: bytes) -> str:
+        """Name the provider of a request; see :meth:`~.upstream.Upstream.provider`."""
+        return provider_of(self._url.host, path.decode("latin-1"))
 
     @asynccontextmanager
     async def send(self, request: UpstreamRequest) -> AsyncIterator[UpstreamAnswer]:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import anyio
 from starlette.types import Receive, Scope, Send
 
-from otel_helicone.local.gateway.answers import error_answer
+from otel_helicone.local.gateway.answer_cache import AnswerCache
+from otel_helicone.local.gateway.answers import error_answer, helicone_error, send_answer
+from otel_helicone.local.gateway.cache_settings import CacheRefused
+from otel_helicone.local.gateway.caching import Caching
 from otel_helicone.local.gateway.caller import BodyTooLarge, Caller, CallerLeft
 from otel_helicone.local.gateway.exchange import Exchange, Stopwatch
 from otel_helicone.local.gateway.helicone_headers import HELICONE_PREFIX, read_helicone_headers
+from otel_helicone.local.gateway.stream_usage import asking_for_usage
 from otel_helicone.local.gateway.upstream import (
     RawHeaders,
     Upstream,
@@ -49,6 +54,17 @@ _HOP_BY_HOP: Final = frozenset(
 # bytes as they come.
 _READABLE_ENCODINGS: Final = (b"gzip", b"deflate", b"identity")
 
+_OF_HELICONE_ERRORS: Final = (
+    (b"content-type", b"application/json;charset=UTF-8"),
+    (b"helicone-error", b"true"),
+)
+_OF_TEXT: Final = ((b"content-type", b"text/plain;charset=UTF-8"),)
+# Helicone's worker says so to a POST without a body, and asks no upstream.
+_NO_BODY: Final = (
+    "Body has already been used. It can only be used once. Use tee() first if you need to read it"
+    " twice."
+)
+
 _logger = logging.getLogger(__name__)
 
 
@@ -66,6 +82,7 @@ class Gateway:
             max_body_bytes: how long a request's body may be; 413 above.
         """
         self._in_progress: set[anyio.CancelScope] = set()
+        self._cache = AnswerCache()
         self._upstream = upstream
         self._keep = keep
         self._max_body_bytes = max_body_bytes
@@ -111,15 +128,29 @@ class Gateway:
             return
         except CallerLeft:
             return
+        if scope["method"] == "POST" and not body:
+            failed = helicone_error(_NO_BODY)
+            await send_answer(caller.send, 500, failed, _OF_HELICONE_ERRORS)
+            return
+        try:
+            caching = Caching(self._cache, headers)
+        except CacheRefused as error:
+            await send_answer(caller.send, 500, str(error).encode(), _OF_TEXT)
+            return
+        helicone = read_helicone_headers(headers)
+        path = scope["raw_path"]
+        if helicone.stream_usage:
+            body = asking_for_usage(path, body)
         request = UpstreamRequest(
-            scope["method"], scope["raw_path"], scope["query_string"], _outgoing(headers), body
+            scope["method"], path, scope["query_string"], _outgoing(headers), body
         )
-        exchange = Exchange(request, read_helicone_headers(headers), stopwatch)
+        provider = self._upstream.provider(path)
+        exchange = Exchange(request, helicone, stopwatch, provider)
         status = STATUS_CALLER_LEFT
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(caller.watch)
-                status = await self._relay(request, exchange, caller)
+                status = await self._relay(request, exchange, caller, caching)
                 tasks.cancel_scope.cancel()
         except Exception:
             status = 500
@@ -128,30 +159,39 @@ class Gateway:
             # Also when the server stops in the middle: the caller has lost its answer then.
             self._record(exchange, status)
 
-    async def _relay(self, request: UpstreamRequest, exchange: Exchange, caller: Caller) -> int:
-        ours = _our_headers(exchange)
+    async def _relay(
+        self, request: UpstreamRequest, exchange: Exchange, caller: Caller, caching: Caching
+    ) -> int:
+        kept = caching.find(request)
+        if kept is not None:
+            exchange.from_cache = True
+            return await self._pass_on(kept, exchange, caller, caching)
         try:
             async with self._upstream.send(request) as answer:
-                return await self._pass_on(answer, exchange, caller, request.method)
+                keep_length = request.method == "HEAD"
+                incoming = _incoming(answer.headers, keep_length=keep_length)
+                answer = replace(answer, headers=incoming)
+                return await self._pass_on(answer, exchange, caller, caching)
         except UpstreamUnreachable as error:
             text = f"Unable to connect to the provider: {error}"
+            ours = _our_headers(exchange) + caching.miss
             body = await error_answer(caller.send, 502, text, "upstream_unreachable", ours)
             exchange.received(body)
             return 502
 
     async def _pass_on(
-        self, answer: UpstreamAnswer, exchange: Exchange, caller: Caller, method: str
+        self, answer: UpstreamAnswer, exchange: Exchange, caller: Caller, caching: Caching
     ) -> int:
         exchange.answered(answer.headers)
-        incoming = _incoming(answer.headers, keep_length=method == "HEAD")
-        await caller.start(answer.status, incoming + _our_headers(exchange))
+        ours = _our_headers(exchange) + (() if exchange.from_cache else caching.miss)
+        await caller.start(answer.status, answer.headers + ours)
         status = answer.status
         # Like Helicone: an answer that comes at once is waited for, and kept, when its caller
         # has left; a stream ends with its caller.
         with caller.until_left() if exchange.streamed else anyio.CancelScope():
             try:
                 async for chunk in answer.chunks:
-                    exchange.received(chunk)
+                    caching.received(exchange.received(chunk))
                     await caller.pass_on(chunk)
             except UpstreamBroke as error:
                 _logger.info("the upstream broke off its answer: %s", error)
@@ -160,6 +200,8 @@ class Gateway:
         if caller.left and not exchange.ended:
             return STATUS_CALLER_LEFT
         await caller.finish()
+        if status == 200 and exchange.readable and not exchange.from_cache:
+            caching.save(answer.headers, exchange.milliseconds())
         return status
 
     def _record(self, exchange: Exchange, status: int) -> None:

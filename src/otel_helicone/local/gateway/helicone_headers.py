@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from otel_helicone.local.gateway.cache_settings import leading_integer
+
 __all__ = ["HELICONE_PREFIX", "HeliconeHeaders", "read_helicone_headers"]
 
 HELICONE_PREFIX: Final = b"helicone-"
@@ -17,6 +19,13 @@ _PROPERTY_PREFIX: Final = "helicone-property-"
 _REQUEST_ID: Final = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE
 )
+_STRIPE: Final = "x-stripe-customer-id"
+_PROPERTIES_BY_THEMSELVES: Final = (
+    "Helicone-Prompt-Id",
+    "Helicone-Experiment-Id",
+    "Helicone-Cache-Control",
+)
+_NUMBERS: Final = ("Helicone-Cache-Seed", "Helicone-Cache-Bucket-Max-Size")
 # Helicone-Auth, but also the keys that Helicone takes for fallbacks and other services.
 _HOLDS_SECRETS: Final = re.compile(r"auth|key|secret|fallbacks")
 
@@ -33,9 +42,11 @@ class HeliconeHeaders:
         session_name: as sent.
         user_id: as sent.
         model_override: the model to record instead of the one that answered.
-        properties: by name, the names in lower case.
+        properties: by name: those of ``Helicone-Property-*`` in lower case, and what Helicone makes
+            of some other headers.
         omit_request: whether the request's body is not to be stored.
         omit_response: whether the answer's body is not to be stored.
+        stream_usage: whether a stream is to tell its usage.
         as_sent: every header to keep with the record; those that hold secrets are left out.
     """
 
@@ -48,6 +59,7 @@ class HeliconeHeaders:
     properties: Mapping[str, str]
     omit_request: bool
     omit_response: bool
+    stream_usage: bool
     as_sent: tuple[tuple[str, str], ...]
 
 
@@ -66,11 +78,11 @@ def read_helicone_headers(headers: Iterable[tuple[bytes, bytes]]) -> HeliconeHea
     for raw_name, raw_value in headers:
         name = raw_name.decode("utf-8", "replace")
         lower = name.lower()
-        if not lower.startswith("helicone-"):
+        if not lower.startswith("helicone-") and lower != _STRIPE:
             continue
         value = raw_value.decode("utf-8", "replace").replace("\\u0000", "")
         is_property = lower.startswith(_PROPERTY_PREFIX)
-        if is_property or not _HOLDS_SECRETS.search(lower):
+        if lower != _STRIPE and (is_property or not _HOLDS_SECRETS.search(lower)):
             as_sent.append((name, value))
         values[lower] = f"{values[lower]}, {value}" if lower in values else value
 
@@ -86,12 +98,31 @@ def read_helicone_headers(headers: Iterable[tuple[bytes, bytes]]) -> HeliconeHea
         session_name=given("helicone-session-name"),
         user_id=given("helicone-user-id"),
         model_override=given("helicone-model-override"),
-        properties={
-            name.removeprefix(_PROPERTY_PREFIX): value
-            for name, value in values.items()
-            if name.startswith(_PROPERTY_PREFIX) and name != _PROPERTY_PREFIX
-        },
+        properties=_properties(values),
         omit_request=values.get("helicone-omit-request") == "true",
         omit_response=values.get("helicone-omit-response") == "true",
+        stream_usage=values.get("helicone-stream-usage") == "true",
         as_sent=tuple(as_sent),
     )
+
+
+def _properties(values: Mapping[str, str]) -> dict[str, str]:
+    properties = {
+        name.removeprefix(_PROPERTY_PREFIX): value
+        for name, value in values.items()
+        if name.startswith(_PROPERTY_PREFIX) and name != _PROPERTY_PREFIX
+    }
+    for name in _PROPERTIES_BY_THEMSELVES:
+        value = values.get(name.lower())
+        if value:
+            properties[name] = value
+    if values.get("helicone-cache-enabled") == "true":
+        properties["Helicone-Cache-Enabled"] = "true"
+    for name in _NUMBERS:
+        # What is no number, a name as a seed for instance, is no property.
+        number = leading_integer(values.get(name.lower(), ""))
+        if number:
+            properties[name] = str(number)
+    if values.get(_STRIPE):
+        properties["stripe_customer_id"] = values[_STRIPE]
+    return properties

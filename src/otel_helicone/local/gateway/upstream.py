@@ -64,6 +64,14 @@ class UpstreamBroke(Exception):
 class Upstream(Protocol):
     """Answers requests for the gateway."""
 
+    def provider(self, path: bytes) -> str:
+        """Name the provider of a request, as Helicone does.
+
+        Args:
+            path: the path that is asked for.
+        """
+        ...
+
     def send(self, request: UpstreamRequest) -> AbstractAsyncContextManager[UpstreamAnswer]:
         """Send a request; the context that is given back ends with the answer.
 

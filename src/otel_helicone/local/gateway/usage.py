@@ -18,14 +18,20 @@ class Usage:
     """Token counts of one answer.
 
     Attributes:
-        prompt_tokens: tokens in, cached ones included.
-        completion_tokens: tokens out, reasoning included.
-        total_tokens: the answer's own total, else the sum.
+        prompt_tokens: tokens in, without those of the next two.
+        completion_tokens: tokens out, without reasoning.
+        total_tokens: the answer's own total, else the sum of tokens in and out that it tells.
+        prompt_cache_read_tokens: tokens in that the provider had in its cache.
+        prompt_cache_write_tokens: tokens in that the provider put into its cache.
+        reasoning_tokens: tokens of reasoning.
     """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
+    prompt_cache_read_tokens: int = 0
+    prompt_cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
 def parse_json(text: str | bytes) -> object:
@@ -58,7 +64,9 @@ def usage_in(body: object) -> Usage | None:
     """Read the usage of an answer or of a chunk of a stream.
 
     Takes the shapes that Helicone takes: ``prompt_tokens`` and ``completion_tokens``, or
-    ``input_tokens`` and ``output_tokens``, as numbers or as digits, below ``usage``.
+    ``input_tokens`` and ``output_tokens``, as numbers or as digits, below ``usage``. Cached and
+    reasoning tokens that are counted in are taken off, as Helicone does; Anthropic does not count
+    its cached ones in.
 
     Args:
         body: parsed JSON.
@@ -71,7 +79,16 @@ def usage_in(body: object) -> Usage | None:
         return None
     prompt = _count(usage, "prompt_tokens", "input_tokens")
     completion = _count(usage, "completion_tokens", "output_tokens")
-    return Usage(prompt, completion, _count(usage, "total_tokens") or prompt + completion)
+    read = _detail(usage, ("prompt", "input"), "cached_tokens")
+    reasoning = _detail(usage, ("completion", "output"), "reasoning_tokens")
+    return Usage(
+        max(prompt - read, 0),
+        max(completion - reasoning, 0),
+        _count(usage, "total_tokens") or prompt + completion,
+        read or _count(usage, "cache_read_input_tokens"),
+        _count(usage, "cache_creation_input_tokens"),
+        reasoning,
+    )
 
 
 def reported_cost(body: object) -> float | None:
@@ -87,6 +104,14 @@ def reported_cost(body: object) -> float | None:
     if isinstance(cost, bool) or not isinstance(cost, int | float) or not 0 <= cost < _MOST_TOKENS:
         return None
     return float(cost)
+
+
+def _detail(usage: Mapping[str, object], sorts: tuple[str, ...], name: str) -> int:
+    for sort in sorts:
+        details = usage.get(f"{sort}_tokens_details")
+        if isinstance(details, Mapping):
+            return _count(details, name)
+    return 0
 
 
 def _count(usage: Mapping[str, object], *names: str) -> int:

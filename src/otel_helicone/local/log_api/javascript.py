@@ -28,6 +28,9 @@ def parse(text: str) -> object:
     try:
         parsed: object = json.loads(text, parse_constant=_refuse, parse_float=_number)
     except json.JSONDecodeError as error:
+        if "property name" in error.msg and text.rstrip().endswith(","):
+            where = f"in JSON at position {len(text)}"
+            raise NotJson(f"Expected double-quoted property name {where}") from None
         raise NotJson(_message(text, error.pos)) from None
     except _Constant as error:
         raise NotJson(_message(text, text.find(str(error)))) from None

@@ -8,6 +8,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from otel_helicone.local.gateway.answers import helicone_error
 from otel_helicone.local.gateway.exchange import header
 from otel_helicone.local.gateway.gateway import MAX_HEADER_BYTES
 from otel_helicone.local.gateway.helicone_headers import read_helicone_headers
@@ -168,11 +169,5 @@ def _error(message: str, status: int) -> Response:
 
 
 def _failed(message: str) -> Response:
-    said = {
-        "helicone-message": f"Helicone ran into an error servicing your request: {message}",
-        "support": "Please reach out on our discord or email us at help@helicone.ai, we'd love"
-        " to help!",
-        "helicone-error": "{}",
-    }
     headers = {"content-type": "application/json;charset=UTF-8", "helicone-error": "true"}
-    return Response(stringify(said), 500, headers=headers)
+    return Response(helicone_error(message), 500, headers=headers)
