@@ -1,0 +1,149 @@
+"""Moving a store, or a session of it, from file to file."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import stat
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otel_helicone.cli import main
+from otel_helicone.local.storage.records import RequestRecord
+from otel_helicone.local.storage.store import Store
+from otel_helicone.local.storage.transfer import (
+    FIRST_LINE,
+    NotAnExport,
+    exported_lines,
+    imported_records,
+)
+from otel_helicone.local.storage.writer import StoreWriter
+from tests.local.session_records import call
+
+RECORDS = [
+    call("/plan", 0, request_body='{"a": "é"}', properties={"env": "prod"}, cost_usd=0.5),
+    call("/book", 100, session_id="trip-2", user_id="ada", status=-3),
+    call("/", 200, session_id=None, session_name=None, model=None),
+]
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> str:
+    with closing(StoreWriter(tmp_path / "filled.db")) as writer:
+        for record in RECORDS:
+            writer.put(record)
+    return str(tmp_path / "filled.db")
+
+
+@pytest.mark.parametrize("name", ["requests.jsonl", "requests.jsonl.gz"])
+def test_a_store_is_the_same_in_another_file(filled: str, tmp_path: Path, name: str) -> None:
+    file, other = tmp_path / name, tmp_path / "other.db"
+    assert main(["export", "--store", filled, "--output", str(file)]) == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    for _ in range(2):  # once more changes nothing
+        assert main(["import", str(file), "--store", str(other)]) == 0
+        assert Store(other).requests() == RECORDS
+    assert Store(other).sessions()[0].user_ids == ("ada",)
+
+
+def test_one_session_goes_through_a_pipe(
+    filled: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert main(["export", "trip-1", "--store", filled]) == 0
+    lines = capsys.readouterr().out
+    assert lines.isascii()
+    monkeypatch.setattr("sys.stdin", io.StringIO(lines))
+    assert main(["import", "-", "--store", str(tmp_path / "other.db")]) == 0
+    assert Store(tmp_path / "other.db").requests() == RECORDS[:1]
+    assert main(["export", "trip", "--store", filled]) == 1
+    assert "the start of 2 session ids" in capsys.readouterr().err
+
+
+texts = st.text(max_size=10)
+records = st.builds(
+    call,
+    texts | st.none(),
+    st.integers(0, 10**6),
+    st.integers(-5, 10**6),
+    session_id=texts | st.none(),
+    properties=st.dictionaries(texts, texts, max_size=2),
+    request_body=texts,
+    cost_usd=st.none() | st.floats(0, 10),
+)
+
+
+@given(st.lists(records, max_size=4))
+def test_lines_are_read_as_they_were_written(written: list[RequestRecord]) -> None:
+    lines = list(exported_lines(written))
+    assert all("\n" not in line for line in lines)
+    assert list(imported_records(lines)) == written
+
+
+GOOD = json.loads(list(exported_lines(RECORDS))[1])
+
+
+def changed(**values: Any) -> str:
+    return json.dumps({**GOOD, **values})
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{", "line 2 is no JSON"),
+        ("[]", "line 2 is no request"),
+        ("{}", "line 2: 'completion_tokens' is missing"),
+        (changed(colour="red"), "line 2: 'colour' is nothing that a request has"),
+        (changed(status="200"), "line 2: 'status' is '200', which it can't be"),
+        (changed(status=True), "line 2: 'status' is True"),
+        (changed(session_id=5), "line 2: 'session_id' is 5"),
+        (changed(started_at="soon"), "line 2: 'started_at' is 'soon', which is no time"),
+        (changed(started_at="2026-01-01T00:00:00"), "which is no time"),
+        (changed(properties={"a": 1}), "line 2: 'properties' is {'a': 1}"),
+        (changed(scores={"a": 0.5}), "line 2: 'scores' is {'a': 0.5}"),
+        (changed(helicone_headers=[["a"]]), "line 2: 'helicone_headers' is [['a']]"),
+        ("[" * 100_000, "line 2 is no JSON"),
+    ],
+)
+def test_a_wrong_line_is_named_with_what_is_wrong(line: str, said: str) -> None:
+    with pytest.raises(NotAnExport) as refused:
+        list(imported_records([json.dumps(FIRST_LINE), line]))
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("lines", [["{}"], ['{"otel_helicone_export": 2}'], [], [" ", ""]])
+def test_other_files_are_refused(lines: list[str]) -> None:
+    with pytest.raises(NotAnExport, match=r"is no file that|nothing in it"):
+        list(imported_records(lines))
+
+
+def test_what_came_before_a_wrong_line_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "broken.jsonl"
+    file.write_text("\n".join([*exported_lines(RECORDS), "oops"]))
+    assert main(["import", str(file), "--store", str(tmp_path / "s.db")]) == 1
+    assert f"{file}: line 5 is no JSON" in capsys.readouterr().err
+    assert len(Store(tmp_path / "s.db").requests()) == 3
+
+
+def test_files_that_cannot_be_read_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut = tmp_path / "cut.gz"
+    cut.write_bytes(gzip.compress(b"x" * 1000)[:-10])
+    plain = tmp_path / "plain.gz"
+    plain.write_bytes(b"plain")
+    for file in (cut, plain, tmp_path / "missing"):
+        assert main(["import", str(file), "--store", str(tmp_path / "s.db")]) == 1
+        assert str(file) in capsys.readouterr().err
+    assert main(["export", "--store", str(tmp_path / "no.db")]) == 1
+    assert "There is no store" in capsys.readouterr().err
