@@ -32,6 +32,7 @@ def helicone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalH
         def handle_request(self: Any, request: Any, send: Any = send) -> Any:
             host, _, port = local.host.partition(":")
             request.url = request.url.copy_with(scheme="http", host=host, port=int(port))
+            request.headers["host"] = local.host
             return send(self, request)
 
         monkeypatch.setattr(stack.HTTPTransport, "handle_request", handle_request)
