@@ -167,7 +167,7 @@ def _show(
     for what, purpose in (
         ("sessions", "all sessions that were stored"),
         (f"sessions {session.session_id[:8]} --bodies", "this one, with questions and answers"),
-        ("serve", "a local Helicone for your own application"),
+        ("serve", "a local Helicone for your own application, and its pages in a browser"),
     ):
         console.print(f"  {command} {what}{option}", soft_wrap=True)
         console.print(f"      {purpose}")
