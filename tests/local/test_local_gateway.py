@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +12,13 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from otel_helicone.local.gateway.helicone_headers import read_helicone_headers
+from otel_helicone.local.gateway.provider import provider_of
+from otel_helicone.local.gateway.stream_usage import asking_for_usage
 from otel_helicone.local.server import LocalHelicone, PortTaken
 
+StartUpstream = Callable[[Callable[[socket.socket], None]], str]
+ReadRequest = Callable[[socket.socket], bytes]
 RawRequest = Callable[[LocalHelicone, bytes], tuple[int, dict[str, str], bytes]]
 
 
@@ -149,3 +156,131 @@ def test_names_in_no_script_and_lone_surrogates_are_stored(
     (request,) = helicone.store.requests()
     assert request.model == "m\ufffd"
     assert request.user_id == "\u65e5\ufffd"
+
+
+def test_cached_and_reasoning_tokens_are_in_columns_of_their_own_and_priced(
+    tmp_path: Path, scripted_upstream: StartUpstream, request_reader: ReadRequest
+) -> None:
+    usage = {
+        "prompt_tokens": 1000,
+        "completion_tokens": 500,
+        "total_tokens": 1500,
+        "prompt_tokens_details": {"cached_tokens": 400},
+        "completion_tokens_details": {"reasoning_tokens": 100},
+    }
+    body = json.dumps({"model": "gpt-4o-mini", "usage": usage}).encode()
+
+    def answer(connection: socket.socket) -> None:
+        request_reader(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    with LocalHelicone(tmp_path / "r.db", upstream=scripted_upstream(answer)) as helicone:
+        httpx2.post(f"{helicone.base_url}/chat/completions", json={}, trust_env=False)
+    (request,) = helicone.store.requests()
+    assert (request.prompt_tokens, request.prompt_cache_read_tokens) == (600, 400)
+    assert (request.completion_tokens, request.reasoning_tokens) == (400, 100)
+    assert request.total_tokens == 1500
+    assert request.cost_usd == pytest.approx(0.00042)
+
+
+def test_a_cost_that_the_answer_tells_itself_is_stored(
+    tmp_path: Path, scripted_upstream: StartUpstream, request_reader: ReadRequest
+) -> None:
+    body = b'{"model": "gpt-4o-mini", "usage": {"prompt_tokens": 1000, "cost": 0.25}}'
+
+    def answer(connection: socket.socket) -> None:
+        request_reader(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    with LocalHelicone(tmp_path / "r.db", upstream=scripted_upstream(answer)) as helicone:
+        httpx2.post(f"{helicone.base_url}/chat/completions", json={}, trust_env=False)
+    (request,) = helicone.store.requests()
+    assert request.cost_usd == 0.25
+
+
+def test_a_stream_tells_its_usage_where_the_header_asks_for_it(
+    helicone: LocalHelicone, http: httpx2.Client
+) -> None:
+    body = {"model": "gpt-4o-mini", "stream": True, "messages": [{"role": "user", "content": "é"}]}
+    with http:
+        for headers in ({}, {"Helicone-Stream-Usage": "true"}):
+            http.post("/v1/chat/completions", json=body, headers=headers)
+    helicone.settle()
+    without, told = helicone.store.requests()
+    assert (without.total_tokens, without.cost_usd) == (0, None)
+    assert told.total_tokens > 0
+    assert told.cost_usd is not None
+    assert json.loads(told.request_body) == body | {"stream_options": {"include_usage": True}}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "asking"),
+    [
+        (
+            b"/v1/chat/completions",
+            b'{"stream": true, "stream_options": {"a": 1}}',
+            b'{"stream":true,"stream_options":{"a":1,"include_usage":true}}',
+        ),
+        (b"/v1/chat/completions", b'{"stream": false}', b'{"stream": false}'),
+        (b"/v1/chat/completions", b'{"stream": true', b'{"stream": true'),
+        (b"/v1/chat/completions", b"[1]", b"[1]"),
+        (b"/v1/responses", b'{"stream": true}', b'{"stream": true}'),
+    ],
+    ids=["stream", "no stream", "no JSON", "no object", "Responses"],
+)
+def test_usage_is_asked_for_in_streamed_chats_only(path: bytes, body: bytes, asking: bytes) -> None:
+    assert asking_for_usage(path, body) == asking
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "provider"),
+    [
+        ("", "/v1/chat/completions", "OPENAI"),
+        ("127.0.0.1", "/v1/chat/completions", "OPENAI"),
+        ("localhost", "/v1/messages", "ANTHROPIC"),
+        ("[::1]", "/v1/responses", "OPENAI"),
+        ("api.openai.com", "/v1/responses", "OPENAI"),
+        ("API.Anthropic.com", "/v1/messages", "ANTHROPIC"),
+        ("mine.openai.azure.com", "/v1/chat/completions", "AZURE"),
+        ("bedrock-runtime.us-east-1.amazonaws.com", "/v1/chat/completions", "BEDROCK"),
+        ("generativelanguage.googleapis.com", "/v1/models", "GOOGLE"),
+        ("openrouter.ai", "/v1/chat/completions", "OPENROUTER"),
+        ("notopenrouter.ai", "/v1/chat/completions", "CUSTOM"),
+        ("llm.example.com", "/v1/messages", "CUSTOM"),
+    ],
+)
+def test_the_provider_is_the_one_whose_host_it_is(host: str, path: str, provider: str) -> None:
+    assert provider_of(host, path) == provider
+
+
+def test_some_headers_are_properties_without_saying_so() -> None:
+    headers = read_helicone_headers(
+        [
+            (b"Helicone-Prompt-Id", b"p1"),
+            (b"Helicone-Cache-Enabled", b"true"),
+            (b"Helicone-Cache-Seed", b"7th"),
+            (b"Helicone-Cache-Bucket-Max-Size", b"3"),
+            (b"X-Stripe-Customer-Id", b"cus_1"),
+        ]
+    )
+    assert headers.properties == {
+        "Helicone-Prompt-Id": "p1",
+        "Helicone-Cache-Enabled": "true",
+        "Helicone-Cache-Seed": "7",
+        "Helicone-Cache-Bucket-Max-Size": "3",
+        "stripe_customer_id": "cus_1",
+    }
+    off = [(b"Helicone-Cache-Enabled", b"false"), (b"Helicone-Cache-Seed", b"ann")]
+    assert read_helicone_headers(off).properties == {}
+
+
+def test_a_post_without_a_body_is_refused_as_the_real_one_does(
+    helicone: LocalHelicone, http: httpx2.Client
+) -> None:
+    with http:
+        answer = http.post("/v1/chat/completions")
+    assert answer.status_code == 500
+    assert answer.headers["helicone-error"] == "true"
+    assert "Body has already been used" in answer.json()["helicone-message"]
+    helicone.settle()
+    assert helicone.store.requests() == []

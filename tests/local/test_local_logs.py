@@ -232,3 +232,46 @@ def test_a_number_that_no_column_holds_loses_its_log_and_no_other(
     assert http.post(SCORES[0]["path"], json={"scores": {"a": 10**400}}).status_code == 500
     helicone.settle()
     assert len(helicone.store.requests()) == 1
+
+
+def test_a_stream_that_is_logged_as_lines_of_json_is_put_together(
+    helicone: LocalHelicone, http: httpx2.Client
+) -> None:
+    """Helicone's logger for Node sends streams so."""
+    body = log()
+    body["providerRequest"]["json"]["stream"] = True
+    chunks: list[dict[str, Any]] = [
+        {"model": "gpt-4o-mini", "choices": [{"delta": {"content": "To "}}]},
+        {"choices": [{"delta": {"content": "Rome."}}]},
+        {"choices": [], "usage": {"prompt_tokens": 1000, "completion_tokens": 500}},
+    ]
+    body["providerResponse"] |= {"json": {}, "textBody": "\n".join(map(json.dumps, chunks))}
+    assert http.post(WORKER, json=body).text == "ok"
+    assert helicone.settle()
+    (request,) = helicone.store.requests()
+    assert json.loads(request.response_body)["text"] == "To Rome."
+    assert (request.model, request.total_tokens) == ("gpt-4o-mini", 1500)
+    assert request.cost_usd == pytest.approx(0.00045)
+
+
+def test_a_log_of_googles_tells_its_usage_in_googles_words(
+    helicone: LocalHelicone, http: httpx2.Client
+) -> None:
+    body = log()
+    body["providerRequest"]["url"] = "https://example.com/v1beta/models/gemini-2.0-flash:generate"
+    usage = {
+        "promptTokenCount": 1000,
+        "cachedContentTokenCount": 400,
+        "candidatesTokenCount": 500,
+        "thoughtsTokenCount": 100,
+        "totalTokenCount": 1600,
+    }
+    body["providerResponse"]["json"] = {"usageMetadata": usage}
+    assert http.post("/googleapis/v1/log", json=body).text == "ok"
+    assert helicone.settle()
+    (request,) = helicone.store.requests()
+    assert (request.provider, request.model) == ("GOOGLE", "gemini-2.0-flash")
+    assert (request.prompt_tokens, request.prompt_cache_read_tokens) == (600, 400)
+    assert (request.completion_tokens, request.reasoning_tokens) == (500, 100)
+    assert request.total_tokens == 1600
+    assert request.cost_usd is not None

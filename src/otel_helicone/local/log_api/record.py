@@ -130,9 +130,10 @@ def _response(body: Mapping[str, object]) -> object:
         )
     if member(body, "providerRequest", "json", "stream") is True:
         events = EventStream(MOST_STORED_BYTES)
-        events.feed(text.encode("utf-8", "replace"))
-        # A line that no newline ends is an event as well.
-        events.feed(b"\n")
+        for line in text.splitlines():
+            # Helicone's logger for Node sends each event as a line of JSON alone.
+            event = f"data: {line}" if line.startswith("{") else line
+            events.feed(event.encode("utf-8", "replace") + b"\n")
         return parse(events.assembled())
     try:
         return parse(text)

@@ -48,6 +48,8 @@ def logged_usage(response: object, provider: str, *, by_provider: bool) -> Logge
     Raises:
         NotACount: for a log that is lost.
     """
+    if provider == "GOOGLE" and isinstance(member(response, "usageMetadata"), Mapping):
+        return _of_google(response)
     usage = member(response, "usage")
     if not isinstance(usage, Mapping):
         return LoggedUsage()
@@ -68,6 +70,15 @@ def logged_usage(response: object, provider: str, *, by_provider: bool) -> Logge
         cached or _count(usage, "cache_read_input_tokens"),
         0 if provider == "CUSTOM" else reasoning,
     )
+
+
+def _of_google(response: object) -> LoggedUsage:
+    told = member(response, "usageMetadata")
+    usage = told if isinstance(told, Mapping) else {}
+    prompt, out = _count(usage, "promptTokenCount"), _count(usage, "candidatesTokenCount")
+    read, thought = _count(usage, "cachedContentTokenCount"), _count(usage, "thoughtsTokenCount")
+    total = _count(usage, "totalTokenCount") or prompt + out + thought
+    return LoggedUsage(max(prompt - read, 0), out, total, read, thought)
 
 
 def _detail(usage: Mapping[str, object], names: tuple[str, ...], detail: str) -> int:

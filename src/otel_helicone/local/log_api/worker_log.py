@@ -1,4 +1,4 @@
-"""The log API of Helicone's worker: ``/custom/v1/log``, ``/oai/v1/log``, ``/anthropic/v1/log``."""
+"""The log API of Helicone's worker: ``/custom/v1/log``, ``/oai/v1/log`` and so on."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ WORKER_PROVIDERS: Final[Mapping[str, str]] = {
     "custom": "CUSTOM",
     "oai": "OPENAI",
     "anthropic": "ANTHROPIC",
+    "googleapis": "GOOGLE",
 }
 """The provider that each of the worker's endpoints stores."""
 
@@ -51,7 +52,7 @@ class WorkerLog:
         self._intake = intake
 
     async def answer(self, request: Request) -> Response:
-        """Answer one request below ``/custom/``, ``/oai/`` or ``/anthropic/``."""
+        """Answer one request below ``/custom/``, ``/oai/`` and so on."""
         async with self._intake.answering():
             # Four bytes are the most that one character takes.
             body = await read_body(request, 4 * MOST_LOGGED)
