@@ -13,7 +13,17 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from benchmarks import bridge, export, imports, injection, memory, spans, translation
+from benchmarks import (
+    bridge,
+    export,
+    gateway,
+    imports,
+    injection,
+    memory,
+    pages,
+    spans,
+    translation,
+)
 from benchmarks.measuring import Goal
 
 PARTS: dict[str, ModuleType] = {
@@ -23,6 +33,8 @@ PARTS: dict[str, ModuleType] = {
     "translation": translation,
     "export": export,
     "bridge": bridge,
+    "pages": pages,
+    "gateway": gateway,
     "imports": imports,
 }
 

@@ -76,10 +76,7 @@ SESSION_COLUMNS: Final = (
 )
 """What the table ``session`` holds of a session; its users are in ``session_value``."""
 
-_PROPERTIES: Final = REQUEST_COLUMNS.index("properties")
-_SCORES: Final = REQUEST_COLUMNS.index("scores")
-_STARTED_AT: Final = REQUEST_COLUMNS.index("started_at")
-_FROM_CACHE: Final = REQUEST_COLUMNS.index("from_cache")
+_BODIES_AT: Final = len(REQUEST_COLUMNS)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -141,20 +138,25 @@ def record_of(row: tuple[Any, ...]) -> RequestRecord:
         row: values in the order of :data:`REQUEST_COLUMNS`, then those of :data:`BODY_COLUMNS` or
             nothing, for a record without its bodies.
     """
-    values = dict(zip(REQUEST_COLUMNS, row, strict=False))
-    values["properties"] = _mapping(row[_PROPERTIES])
-    values["scores"] = _mapping(row[_SCORES])
-    values["started_at"] = _EPOCH + timedelta(microseconds=row[_STARTED_AT])
-    values["from_cache"] = row[_FROM_CACHE] != 0
-    if len(row) == len(REQUEST_COLUMNS):
-        return RequestRecord(request_body="", response_body="", **values)
-    request_body, response_body, headers = row[len(REQUEST_COLUMNS) :]
+    # By position: by name it takes 7 µs instead of 4, and pages read ten thousand of them.
+    # fmt: off
+    (
+        request_id, session_id, session_path, session_name, user_id, properties, provider, model,
+        method, target_path, status, prompt_tokens, completion_tokens, total_tokens, started_at,
+        latency_ms, time_to_first_token_ms, prompt_cache_read_tokens, prompt_cache_write_tokens,
+        reasoning_tokens, target_url, kind, scores, cost_usd, from_cache,
+    ) = row[:_BODIES_AT]
+    request_body, response_body, headers = row[_BODIES_AT:] or ("", "", "")
     return RequestRecord(
-        request_body=request_body,
-        response_body=response_body,
-        helicone_headers=tuple((name, value) for name, value in json.loads(headers)),
-        **values,
+        request_id, session_id, session_path, session_name, user_id, _mapping(properties),
+        provider, model, method, target_path, status, prompt_tokens, completion_tokens,
+        total_tokens, _EPOCH + timedelta(microseconds=started_at), latency_ms,
+        time_to_first_token_ms, request_body, response_body,
+        tuple((name, value) for name, value in json.loads(headers)) if headers else (),
+        prompt_cache_read_tokens, prompt_cache_write_tokens, reasoning_tokens, target_url, kind,
+        _mapping(scores), cost_usd, from_cache != 0,
     )
+    # fmt: on
 
 
 def session_of(row: tuple[Any, ...]) -> SessionRecord:
