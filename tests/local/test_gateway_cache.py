@@ -318,7 +318,8 @@ def test_the_cache_keeps_within_its_bytes() -> None:
     ],
 )
 def test_the_age_is_read_as_helicone_reads_it(control: str, seconds: int) -> None:
-    assert cache_settings(((b"Cache-Control", control.encode()),)).seconds == seconds
+    headers = ((b"Helicone-Cache-Enabled", b"true"), (b"Cache-Control", control.encode()))
+    assert cache_settings(headers).seconds == seconds
 
 
 def key_of(body: bytes) -> bytes:

@@ -48,6 +48,12 @@ class CacheSettings:
     ignored_keys: tuple[str, ...]
 
 
+# What most requests ask for, so that their headers are not read for more.
+_NO_CACHING: Final = CacheSettings(
+    reads=False, saves=False, seconds=_DEFAULT_AGE, bucket_size=1, seed="", ignored_keys=()
+)
+
+
 def cache_settings(headers: RawHeaders) -> CacheSettings:
     """Read the caching headers of a request.
 
@@ -57,6 +63,8 @@ def cache_settings(headers: RawHeaders) -> CacheSettings:
     Raises:
         CacheRefused: for a bucket that is too large.
     """
+    if not any(name.lower().startswith(b"helicone-cache") for name, _ in headers):
+        return _NO_CACHING
     values = _joined(headers)
     enabled = values.get("helicone-cache-enabled", "").lower() == "true"
     bucket_size = leading_integer(values.get("helicone-cache-bucket-max-size", "1"))
