@@ -238,10 +238,12 @@ def test_an_upstream_that_is_gone_before_it_answers_is_a_502(
 
 
 def test_an_upstream_that_refuses_is_a_502(before: Before) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    helicone = before(f"http://127.0.0.1:{port}")
-    answer = chat(helicone)
+    # Bound, so that nobody else gets the port, and not listened on.
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+        helicone = before(f"http://127.0.0.1:{port}")
+        answer = chat(helicone)
     assert answer.status_code == 502
     assert f"http://127.0.0.1:{port}" in answer.json()["error"]["message"]
     assert only_request(helicone).status == 502
