@@ -13,15 +13,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from otel_helicone.local.access.login import Login
 from otel_helicone.local.access.rules import AccessRules
+from otel_helicone.local.log_api.worker_log import WORKER_PROVIDERS
 
 __all__ = ["Access"]
 
 _HARMLESS: Final = ("GET", "HEAD", "OPTIONS")
-# Applications speak with these; everything else is for people with a browser.
-_FOR_APPLICATIONS: Final = ("/v1/", "/oai/", "/anthropic/", "/custom/", "/healthz")
-_WITHOUT_LOGIN: Final = ("/healthz", "/login", "/static/")
 # These look at the key themselves, and answer as Helicone does.
-_OF_LOGS: Final = ("/oai/", "/anthropic/", "/custom/")
+_OF_LOGS: Final = tuple(f"/{endpoint}/" for endpoint in WORKER_PROVIDERS)
+# Applications speak with these; everything else is for people with a browser.
+_FOR_APPLICATIONS: Final = ("/v1/", "/healthz", *_OF_LOGS)
+_WITHOUT_LOGIN: Final = ("/healthz", "/login", "/static/")
 _PAGE_HEADERS: Final = {
     # What is shown comes from prompts: nothing in it may run, load or send anything.
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self';"

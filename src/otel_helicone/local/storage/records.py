@@ -36,7 +36,8 @@ class RequestRecord:
         session_name: ``Helicone-Session-Name`` as sent, or None.
         user_id: ``Helicone-User-Id``, else the request body's ``user``, or None.
         properties: ``Helicone-Property-*`` by the lower-case rest of their names.
-        provider: whose API was called, ``OPENAI``, or what the log's endpoint or body says.
+        provider: whose API was called, by the upstream's host, or what the log's endpoint or body
+            says.
         model: from ``Helicone-Model-Override``, the response or the request, or None.
         method: the HTTP method.
         target_path: the path that was asked for, without its query, which may hold keys.
@@ -52,15 +53,19 @@ class RequestRecord:
         response_body: the text of the answer's body, shortened where it is long; for a streamed
             answer a JSON object with the assembled text.
         helicone_headers: the ``Helicone-*`` headers as sent, without those that hold secrets.
-        prompt_cache_read_tokens: tokens in from a cache, of a log; taken off ``prompt_tokens``.
-        prompt_cache_write_tokens: 0, as Helicone stores it for logs.
-        reasoning_tokens: tokens of reasoning, of a log; taken off ``completion_tokens``.
+        prompt_cache_read_tokens: tokens in from the provider's cache; taken off ``prompt_tokens``
+            where they are counted in there.
+        prompt_cache_write_tokens: tokens in that the provider put into its cache; 0 for logs, as
+            Helicone stores it.
+        reasoning_tokens: tokens of reasoning; taken off ``completion_tokens``.
         target_url: ``providerRequest.url`` of a log to the worker's log API, else empty.
         kind: ``llm``, or for a log ``tool``, ``data`` or ``vector_db``.
         scores: what was given by the score endpoint, by name; a bool is 0 or 1, and its name has
             the ending ``-hcone-bool``.
-        cost_usd: what the tokens cost in US dollars; None where no price is known.
-        from_cache: whether the gateway answered it from its cache.
+        cost_usd: what the answer says that it cost, else the price of its tokens, in US dollars;
+            None where no price is known.
+        from_cache: whether the gateway answered it from its cache; it has no tokens then, and the
+            cost of the first time, as in Helicone.
     """
 
     request_id: str

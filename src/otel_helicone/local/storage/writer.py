@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from otel_helicone.local.prices import price_list
 from otel_helicone.local.storage.changes import Deletion
 from otel_helicone.local.storage.changing import Change, Changing
 from otel_helicone.local.storage.retention import Retention
@@ -112,6 +113,8 @@ class StoreWriter:
         self._thread.join()
 
     def _run(self) -> None:
+        # It is read once, in a third of a second: here, before anything waits for it.
+        price_list()
         connection = connect(self._path, create=True)
         changing = Changing(connection, bodies=self._bodies)
         next_retention = time.monotonic()
