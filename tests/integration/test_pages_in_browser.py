@@ -126,7 +126,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
 @pytest.fixture(scope="module")
 def browser(stores: Stores) -> Iterator[Browser]:
     # The demo has an event loop of its own, for which there is no room beside the browser's.
-    assert stores
+    assert stores.filled.is_running
     with open_browser() as browser:
         yield browser
 
