@@ -149,7 +149,7 @@ def test_every_well_formed_key_is_taken_unless_some_are_named(
 @pytest.mark.parametrize("path", ["/v1/trace/log", "/v1/trace/log-python"])
 def test_otlp_is_refused_with_a_sentence(http: httpx2.Client, path: str) -> None:
     answer = http.post(path, json={})
-    assert answer.status_code == 501
+    assert answer.status_code == 404
     assert "no OTLP endpoints" in answer.text
 
 

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["shown_cost", "shown_count", "shown_milliseconds"]
+from collections.abc import Mapping
+from typing import Final
+
+from otel_helicone.local.storage.records import STATUS_CALLER_LEFT, STATUS_UPSTREAM_BROKE
+
+__all__ = ["STATUS_WORDS", "shown_cost", "shown_count", "shown_milliseconds", "shown_status"]
+
+STATUS_WORDS: Final[Mapping[int, str]] = {
+    STATUS_UPSTREAM_BROKE: "broke off",
+    STATUS_CALLER_LEFT: "caller left",
+}
+"""What is shown for the statuses that are not HTTP's."""
 
 
 def shown_cost(cost_usd: float | None) -> str:
@@ -50,3 +61,8 @@ def shown_milliseconds(milliseconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def shown_status(status: int) -> str:
+    """Write a status: HTTP's number, or words for what is none of HTTP's."""
+    return STATUS_WORDS.get(status, str(status))

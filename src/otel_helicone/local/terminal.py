@@ -16,7 +16,7 @@ from rich.text import Text
 from otel_helicone.local.analysis.report import report
 from otel_helicone.local.analysis.tree import Folder, TreeLine, segments_of, tree_lines
 from otel_helicone.local.display import shortened, shown, shown_block
-from otel_helicone.local.figures import shown_cost, shown_milliseconds
+from otel_helicone.local.figures import shown_cost, shown_milliseconds, shown_status
 from otel_helicone.local.storage.records import RequestRecord, SessionRecord
 from otel_helicone.local.terminal_report import print_report
 
@@ -29,7 +29,6 @@ _WIDTH_IN_A_PIPE: Final = 120
 _LONGEST_ID: Final = 40
 _LONGEST_ID_WHEN_NARROW: Final = 9
 _NARROW: Final = 110
-_STATUS_WORDS: Final = {-2: "broke off", -3: "caller left"}
 
 
 def make_console(file: IO[str]) -> Console:
@@ -150,7 +149,7 @@ def _cells(line: TreeLine, *, is_critical: bool) -> list[Text]:
 
 def _call_cells(call: RequestRecord) -> list[Text]:
     first = call.time_to_first_token_ms
-    status = _STATUS_WORDS.get(call.status, str(call.status))
+    status = shown_status(call.status)
     return [
         Text(shown(call.model or "-")),
         Text(status, style="red" if call.is_error else "green"),

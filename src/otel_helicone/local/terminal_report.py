@@ -13,7 +13,7 @@ from otel_helicone.local.analysis.comparison import Comparison
 from otel_helicone.local.analysis.report import SessionReport
 from otel_helicone.local.analysis.tree import segments_of
 from otel_helicone.local.display import shortened, shown_segment
-from otel_helicone.local.figures import shown_cost, shown_count, shown_milliseconds
+from otel_helicone.local.figures import shown_cost, shown_count, shown_milliseconds, shown_status
 from otel_helicone.local.storage.records import RequestRecord
 
 __all__ = ["print_report"]
@@ -22,7 +22,6 @@ _MOST_STEPS: Final = 12
 _MOST_SEGMENTS: Final = 12
 _MOST_PATHS: Final = 5
 _LONGEST_PATH: Final = 70
-_STATUS_WORDS: Final = {-2: "broke off", -3: "caller left"}
 
 
 def print_report(console: Console, name: str, report: SessionReport) -> None:
@@ -117,7 +116,7 @@ def _print_failures(console: Console, report: SessionReport) -> None:
         key = (_place(request), request.status)
         counted[key] = counted.get(key, 0) + 1
     for (place, status), times in list(counted.items())[:_MOST_STEPS]:
-        word = _STATUS_WORDS.get(status, str(status))
+        word = shown_status(status)
         many = f", {times} times" if times > 1 else ""
         console.print(Text.assemble(f"{place}: ", (word, "red"), many))
     if len(counted) > _MOST_STEPS:

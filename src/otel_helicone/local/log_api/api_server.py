@@ -52,7 +52,7 @@ class ApiServer:
             return without_length(Response(status_code=204, headers=CORS))
         if path in _OTEL_PATHS:
             text = "The local Helicone has no OTLP endpoints; post logs to /oai/v1/log instead.\n"
-            return Response(text, 501, media_type="text/plain")
+            return Response(text, 404, media_type="text/plain")
         if request.method != "POST" or path not in (*_LOG_PATHS, _TYPED_PATH):
             return no_such_path(request)
         headers = request.scope["headers"]

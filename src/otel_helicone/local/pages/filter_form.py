@@ -9,14 +9,13 @@ from datetime import datetime, timedelta
 from typing import Final, TypeAlias, TypeVar
 from urllib.parse import urlencode
 
-from otel_helicone.local.figures import shown_cost, shown_milliseconds
+from otel_helicone.local.figures import STATUS_WORDS, shown_cost, shown_milliseconds
 from otel_helicone.local.pages.query_fields import (
     QueryFields,
     WrongQuery,
     decimal_text,
     time_text,
 )
-from otel_helicone.local.pages.rendering import STATUS_WORDS
 from otel_helicone.local.storage.filters import SessionFilter
 
 __all__ = ["FILTER_FIELDS", "PERIODS", "STATUSES", "Chip", "FilterForm", "Pairs", "read_filter"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -12,13 +12,15 @@ from starlette.responses import HTMLResponse
 
 from otel_helicone.local.analysis.tree import segments_of
 from otel_helicone.local.display import shortened, shown, shown_block, shown_segment
-from otel_helicone.local.figures import shown_cost, shown_count, shown_milliseconds
+from otel_helicone.local.figures import (
+    shown_cost,
+    shown_count,
+    shown_milliseconds,
+    shown_status,
+)
 from otel_helicone.local.prices import price_list
 
-__all__ = ["STATUS_WORDS", "Templates", "address"]
-
-STATUS_WORDS: Final[Mapping[int, str]] = {-2: "broke off", -3: "caller left"}
-"""What is shown for the statuses that are not HTTP's."""
+__all__ = ["Templates", "address"]
 
 
 class Templates:
@@ -49,7 +51,7 @@ class Templates:
             short=shortened,
             time=_time,
             machine_time=_machine_time,
-            status=_status,
+            status=shown_status,
             share=_share,
         )
         self._environment.globals.update(address=address, prices=prices, here="")
@@ -100,10 +102,6 @@ def _time(time: datetime) -> str:
 
 def _machine_time(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _status(status: int) -> str:
-    return STATUS_WORDS.get(status, str(status))
 
 
 def _share(share: float) -> str:
