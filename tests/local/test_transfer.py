@@ -44,6 +44,7 @@ def filled(tmp_path: Path) -> str:
 @pytest.mark.parametrize("name", ["requests.jsonl", "requests.jsonl.gz"])
 def test_a_store_is_the_same_in_another_file(filled: str, tmp_path: Path, name: str) -> None:
     file, other = tmp_path / name, tmp_path / "other.db"
+    file.touch(0o644)
     assert main(["export", "--store", filled, "--output", str(file)]) == 0
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     for _ in range(2):  # once more changes nothing
@@ -107,6 +108,11 @@ def changed(**values: Any) -> str:
         (changed(session_id=5), "line 2: 'session_id' is 5"),
         (changed(started_at="soon"), "line 2: 'started_at' is 'soon', which is no time"),
         (changed(started_at="2026-01-01T00:00:00"), "which is no time"),
+        (changed(started_at="0001-01-01T00:00:00+23:59"), "which is no time"),
+        (changed(latency_ms=10**13), "line 2: 'latency_ms' is 10000000000000"),
+        (changed(status=2**70), "line 2: 'status' is"),
+        (changed(cost_usd=float("nan")), "line 2: 'cost_usd' is nan"),
+        (changed(provider="\ud800"), "line 2: 'provider' is"),
         (changed(properties={"a": 1}), "line 2: 'properties' is {'a': 1}"),
         (changed(scores={"a": 0.5}), "line 2: 'scores' is {'a': 0.5}"),
         (changed(helicone_headers=[["a"]]), "line 2: 'helicone_headers' is [['a']]"),

@@ -16,7 +16,12 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from otel_helicone.local.storage.records import RequestRecord
 from otel_helicone.local.storage.schema import StoreError
 from otel_helicone.local.storage.store import Store
-from otel_helicone.local.storage.transfer import NotAnExport, exported_lines, imported_records
+from otel_helicone.local.storage.transfer import (
+    LONGEST_LINE,
+    NotAnExport,
+    exported_lines,
+    imported_records,
+)
 from otel_helicone.local.storage.writer import NotWritten, StoreWriter
 
 __all__ = ["export", "import_files"]
@@ -76,7 +81,7 @@ def import_files(store: Path, names: Sequence[str]) -> int:
     try:
         for name in names:
             with _reading(name) as file, _counting("Read", True) as count:
-                for number, record in enumerate(count(imported_records(file)), start=1):
+                for number, record in enumerate(count(imported_records(_lines(file))), start=1):
                     writer.put(record)
                     if number % _MOST_UNWRITTEN == 0 and not writer.flush(_SECONDS_TO_WRITE):
                         raise NotWritten("the disk is too slow")
@@ -88,6 +93,8 @@ def import_files(store: Path, names: Sequence[str]) -> int:
         return _failed("stopped; what was read until then is stored", 130)
     finally:
         writer.close()
+    if writer.failed:
+        return _failed(f"{writer.failed} requests could not be written to {store}; see above")
     return 0
 
 
@@ -97,6 +104,7 @@ def _writing(output: str | None) -> Iterator[IO[str]]:
         yield sys.stdout
         return
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.fchmod(descriptor, 0o600)  # where it was there already
     with os.fdopen(descriptor, "wb") as raw:
         if output.endswith(".gz"):
             with gzip.open(raw, "wt", encoding="ascii") as packed:
@@ -116,6 +124,11 @@ def _reading(name: str) -> Iterator[IO[str]]:
     else:
         with Path(name).open(encoding="utf-8") as file:
             yield file
+
+
+def _lines(file: IO[str]) -> Iterator[str]:
+    """Read lines, none of them further than it has to be known that it is too long."""
+    return iter(lambda: file.readline(LONGEST_LINE + 2), "")
 
 
 class _Counter:

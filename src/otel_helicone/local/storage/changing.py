@@ -16,6 +16,7 @@ from otel_helicone.local.storage.columns import (
     REQUEST_COLUMNS,
     body_row_of,
     request_row_of,
+    stored_text,
 )
 from otel_helicone.local.storage.records import RequestRecord
 from otel_helicone.local.storage.summaries import Summaries
@@ -46,7 +47,7 @@ _PLACES: Final = {
 
 
 class Changing:
-    """Changes the tables; the transactions are its caller's."""
+    """Changes the tables; the transactions are its caller's, who ends each with :meth:`finish`."""
 
     def __init__(self, connection: sqlite3.Connection, *, bodies: bool = True) -> None:
         """Begin.
@@ -58,6 +59,9 @@ class Changing:
         self._connection = connection
         self._bodies = bodies
         self._summaries = Summaries(connection)
+        # Sessions of which requests were replaced or moved: summed once, not for each request.
+        self._to_sum: set[int] = set()
+        self._lost_values = False
 
     def apply(self, change: Change) -> int:
         """Make a change.
@@ -80,13 +84,20 @@ class Changing:
             case Deletion():
                 return self._delete(change)
 
-    def count(self) -> None:
-        """Count the changes that were made, so that readers can see that there were some."""
+    def finish(self) -> None:
+        """Bring the sums up to date, and let readers see that something was changed."""
+        self._summaries.sum_again(self._to_sum, _now())
+        self._to_sum.clear()
+        if self._lost_values:
+            self._summaries.forget_unused_values()
+            self._lost_values = False
         self._connection.execute("UPDATE state SET changes = changes + 1")
 
     def forget(self) -> None:
         """Forget what a transaction that was rolled back has made."""
         self._summaries.forget()
+        self._to_sum.clear()
+        self._lost_values = False
 
     def _add(self, record: RequestRecord) -> int:
         if not self._bodies:
@@ -98,12 +109,11 @@ class Changing:
         same = self._connection.execute(_SAME, [values[column] for column in _KEY]).fetchall()
         for number, _ in same:
             self._delete_row(number)
-        now = _now()
-        session = self._summaries.add(record, values, now)
+        session = self._summaries.add(record, values, _now())
         cursor = self._connection.execute(_INSERT, (session, *row))
         self._connection.execute(_INSERT_BODY, (cursor.lastrowid, *body_row_of(record)))
         if same:
-            self._summaries.sum_again({session, *(before for _, before in same)}, now)
+            self._to_sum.update((session, *(before for _, before in same)))
         return 1
 
     def _delete_row(self, number: int) -> None:
@@ -131,25 +141,27 @@ class Changing:
             " WHERE request_id = ?",
             [given.request_id],
         ).fetchall()
-        value = without_lone_surrogates(given.value)
+        key, value = stored_text(given.key), stored_text(given.value)
         for row, session, properties, session_id, session_name in found:
             column = _PLACES.get(given.key)
-            sessions = {session}
+            self._to_sum.add(session)
+            self._lost_values = True
             if column is None:
-                merged = {**json.loads(properties), without_lone_surrogates(given.key): value}
+                merged = {**json.loads(properties), key: value}
                 self._connection.execute(
                     "UPDATE request SET properties = ? WHERE row = ?", [json.dumps(merged), row]
                 )
             else:
                 place = {"session_id": session_id, "session_name": session_name, column: value}
-                sessions.add(self._moved_to(place["session_id"] or "", place["session_name"] or ""))
+                self._to_sum.add(
+                    self._moved_to(place["session_id"] or "", place["session_name"] or "")
+                )
                 self._connection.execute(
                     f"UPDATE request SET {column} = ?, session ="
                     " (SELECT number FROM session WHERE session_id = ? AND session_name = ?)"
                     " WHERE row = ?",
                     [value, place["session_id"] or "", place["session_name"] or "", row],
                 )
-            self._summaries.sum_again(sessions, _now())
         return len(found)
 
     def _moved_to(self, session_id: str, session_name: str) -> int:
@@ -181,7 +193,7 @@ class Changing:
             (requests,) = self._connection.execute("SELECT count(*) FROM request").fetchone()
             for table in ("request", "body", "session", "session_value", "session_tag", "value"):
                 self._connection.execute(f"DELETE FROM {table}")
-            self._summaries.forget()
+            self.forget()
             return int(requests)
         where, values = "session_id = ?", [given.session_id]
         if given.session_name is not None:
@@ -200,7 +212,6 @@ class Changing:
             self._connection.execute(
                 "DELETE FROM session_tag WHERE session_id = ?", [given.session_id]
             )
-        self._summaries.forget_unused_values()
         return deleted
 
     def delete_sessions(self, numbers: list[int]) -> int:
@@ -223,11 +234,22 @@ class Changing:
             ).rowcount
             self._connection.execute("DELETE FROM session_value WHERE session = ?", [number])
             self._connection.execute("DELETE FROM session WHERE number = ?", [number])
+        self._lost_values = True
         return deleted
 
-    def forget_unused_values(self) -> None:
-        """Delete the values that no session has any more."""
-        self._summaries.forget_unused_values()
+    def delete_requests(self, rows: list[int]) -> None:
+        """Delete single requests.
+
+        Args:
+            rows: the numbers of their rows.
+        """
+        for number in rows:
+            (session,) = self._connection.execute(
+                "SELECT session FROM request WHERE row = ?", [number]
+            ).fetchone()
+            self._to_sum.add(session)
+            self._delete_row(number)
+        self._lost_values = True
 
 
 def _now() -> int:

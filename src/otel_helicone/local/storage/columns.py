@@ -22,6 +22,7 @@ __all__ = [
     "request_row_of",
     "session_of",
     "stored_properties",
+    "stored_text",
     "time_of",
 ]
 
@@ -173,11 +174,16 @@ def session_of(row: tuple[Any, ...]) -> SessionRecord:
 
 
 def stored_properties(properties: Mapping[str, str]) -> dict[str, str]:
-    """Give properties as they are stored: without lone surrogates."""
-    return {
-        without_lone_surrogates(name): without_lone_surrogates(value)
-        for name, value in properties.items()
-    }
+    """Give properties as they are stored: without lone surrogates, and without NUL.
+
+    SQLite's functions for JSON end a text at a NUL.
+    """
+    return {stored_text(name): stored_text(value) for name, value in properties.items()}
+
+
+def stored_text(text: str) -> str:
+    """Give a property's name or value as it is stored."""
+    return without_lone_surrogates(text).replace("\x00", "\ufffd")
 
 
 @lru_cache(maxsize=1024)

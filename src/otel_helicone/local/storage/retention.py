@@ -14,12 +14,16 @@ __all__ = ["Retention"]
 
 # So many sessions go in one transaction, so that what comes in meanwhile does not wait.
 _SESSIONS_AT_ONCE: Final = 50
+_REQUESTS_AT_ONCE: Final = 200
+_ALWAYS: Final = 2**62
 _PAGES_GIVEN_BACK: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
     """When stored sessions go, the one that ended first before the others, and always whole.
+
+    Requests that are in no session go one by one.
 
     Attributes:
         max_age: how long ago a session may have ended; None for no limit.
@@ -37,22 +41,27 @@ class Retention:
             changing: what deletes.
 
         Returns:
-            How many sessions were deleted; 0 when nothing is left to do. The file itself shrinks
-            where it was made by a version that has retention; an older one is used again inside.
+            How many sessions, and requests in no session, were deleted; 0 when nothing is left to
+            do. The file itself shrinks where it was made by a version that has retention; an older
+            one is used again inside.
         """
-        old: list[int] = []
+        before = None
         if self.max_age is not None:
             before = time.time_ns() // 1000 - self.max_age // timedelta(microseconds=1)
-            old = _oldest(connection, "WHERE ended_at < ?", [before])
-        if not old and self.max_bytes is not None and _used_bytes(connection) > self.max_bytes:
-            old = _oldest(connection, "", [])
-        if not old:
+        sessions, requests = _oldest(connection, before)
+        if (
+            not (sessions or requests)
+            and self.max_bytes is not None
+            and _used_bytes(connection) > self.max_bytes
+        ):
+            sessions, requests = _oldest(connection, _ALWAYS)
+        if not (sessions or requests):
             return 0
         connection.execute("BEGIN IMMEDIATE")
         try:
-            changing.delete_sessions(old)
-            changing.forget_unused_values()
-            changing.count()
+            changing.delete_sessions(sessions)
+            changing.delete_requests(requests)
+            changing.finish()
             connection.execute("COMMIT")
         except BaseException:
             connection.execute("ROLLBACK")
@@ -60,14 +69,32 @@ class Retention:
             raise
         # As a script, because `execute` takes one step of it, which gives back one page.
         connection.executescript(f"PRAGMA incremental_vacuum({_PAGES_GIVEN_BACK})")
-        return len(old)
+        return len(sessions) + len(requests)
 
 
-def _oldest(connection: sqlite3.Connection, where: str, values: list[int]) -> list[int]:
-    rows = connection.execute(
-        f"SELECT number FROM session {where} ORDER BY ended_at LIMIT {_SESSIONS_AT_ONCE}", values
-    )
-    return [number for (number,) in rows]
+def _oldest(connection: sqlite3.Connection, before: int | None) -> tuple[list[int], list[int]]:
+    """Give what ended first: sessions, or requests that are in none; not more than once at both.
+
+    Args:
+        connection: the one that writes.
+        before: only what ended before this, in microseconds since 1970; None for nothing.
+    """
+    if before is None:
+        return [], []
+    sessions = connection.execute(
+        "SELECT ended_at, number FROM session WHERE session_id != '' AND ended_at < ?"
+        " ORDER BY ended_at LIMIT ?",
+        [before, _SESSIONS_AT_ONCE],
+    ).fetchall()
+    # By their start, for which there is an index; hardly a request takes longer than it matters.
+    requests = connection.execute(
+        "SELECT started_at, row FROM request WHERE started_at < ? AND session IN"
+        " (SELECT number FROM session WHERE session_id = '') ORDER BY started_at LIMIT ?",
+        [before, _REQUESTS_AT_ONCE],
+    ).fetchall()
+    if sessions and (not requests or sessions[0] < requests[0]):
+        return [number for _, number in sessions], []
+    return [], [row for _, row in requests]
 
 
 def _used_bytes(connection: sqlite3.Connection) -> int:

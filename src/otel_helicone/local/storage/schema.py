@@ -203,13 +203,14 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    # What is deleted is overwritten, also what a migration moves.
+    connection.execute("PRAGMA secure_delete = ON")
     if _version(connection) != SCHEMA_VERSION:
         _migrate(connection, path)
     # Readers and the writer do not wait for each other; a power cut costs the last records at most.
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
-    # What is deleted is overwritten, and a big file is read without copying.
-    connection.execute("PRAGMA secure_delete = ON")
+    # A big file is read without copying.
     connection.execute(f"PRAGMA mmap_size = {_MOST_MAPPED_BYTES}")
 
 

@@ -10,12 +10,15 @@ from typing import Any, Final, get_args, get_type_hints
 
 from otel_helicone.local.storage.records import RequestRecord
 
-__all__ = ["FIRST_LINE", "NotAnExport", "exported_lines", "imported_records"]
+__all__ = ["FIRST_LINE", "LONGEST_LINE", "NotAnExport", "exported_lines", "imported_records"]
 
 FIRST_LINE: Final = {"otel_helicone_export": 1}
 """What the first line says, with the version of the form."""
 
-_LONGEST_LINE: Final = 64 * 1024 * 1024
+LONGEST_LINE: Final = 64 * 1024 * 1024
+"""How long a line may be, in characters. Bodies are stored up to a mebibyte each."""
+
+_LARGEST_NUMBER: Final = 10**13
 _TYPES: Final = get_type_hints(RequestRecord)
 _REQUIRED: Final = frozenset(
     field.name
@@ -59,7 +62,7 @@ def imported_records(lines: Iterable[str]) -> Iterator[RequestRecord]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        if len(line) > _LONGEST_LINE:
+        if len(line) > LONGEST_LINE:
             raise NotAnExport(f"line {number} is longer than any that is exported")
         try:
             values = json.loads(line)
@@ -96,7 +99,7 @@ def _value(name: str, value: Any, number: int) -> Any:
             time = datetime.fromisoformat(value)
         except (TypeError, ValueError):
             time = None
-        if time is None or time.tzinfo is None:
+        if time is None or time.tzinfo is None or not 1900 <= time.year < 9000:
             raise NotAnExport(f"line {number}: {name!r} is {value!r:.60}, which is no time")
         return time
     if name == "helicone_headers":
@@ -104,13 +107,23 @@ def _value(name: str, value: Any, number: int) -> Any:
             return tuple((header, text) for header, text in value)
     elif name in ("properties", "scores"):
         of = str if name == "properties" else int
-        if isinstance(value, dict) and all(type(each) is of for each in value.values()):
+        if isinstance(value, dict) and all(
+            type(each) is of and _is_storable(each) for each in value.values()
+        ):
             return value
     else:
         allowed = get_args(_TYPES[name]) or (_TYPES[name],)
-        if type(value) in allowed or (float in allowed and type(value) is int):
+        fits = type(value) in allowed or (float in allowed and type(value) is int)
+        if fits and _is_storable(value):
             return value
     raise NotAnExport(f"line {number}: {name!r} is {value!r:.60}, which it can't be")
+
+
+def _is_storable(value: object) -> bool:
+    if isinstance(value, str):
+        return not any("\ud800" <= character <= "\udfff" for character in value)
+    # A latency of more would end after all time that there is for Python.
+    return not isinstance(value, int | float) or abs(value) < _LARGEST_NUMBER
 
 
 def _is_pairs(value: object) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from otel_helicone.local.prices import price_list
-from otel_helicone.local.storage.changes import Deletion
+from otel_helicone.local.storage.changes import Deletion, PropertySet
 from otel_helicone.local.storage.changing import Change, Changing
 from otel_helicone.local.storage.retention import Retention
 from otel_helicone.local.storage.schema import connect
@@ -23,6 +23,8 @@ __all__ = ["NotWritten", "StoreWriter"]
 _MOST_AT_ONCE: Final = 256
 # How often it is looked at what is too old or too much, in seconds.
 _SECONDS_OF_RETENTION: Final = 60.0
+# How often it is tried to empty the write-ahead log of what was deleted, in seconds.
+_SECONDS_UNTIL_EMPTIED: Final = 0.2
 
 _logger = logging.getLogger(__name__)
 
@@ -46,7 +48,11 @@ _Item: TypeAlias = Change | _Awaited | _Stop
 
 
 class StoreWriter:
-    """Takes records without blocking and writes them to the store in a thread of its own."""
+    """Takes records without blocking and writes them to the store in a thread of its own.
+
+    Attributes:
+        failed: how many changes could not be written so far.
+    """
 
     def __init__(
         self, path: Path, *, retention: Retention | None = None, bodies: bool = True
@@ -65,6 +71,7 @@ class StoreWriter:
         self._path = path
         self._retention = retention
         self._bodies = bodies
+        self.failed = 0
         self._items: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="otel-helicone store", daemon=True)
         self._thread.start()
@@ -118,22 +125,30 @@ class StoreWriter:
         connection = connect(self._path, create=True)
         changing = Changing(connection, bodies=self._bodies)
         next_retention = time.monotonic()
+        is_emptied = True
         try:
             while True:
-                items = self._next_items(next_retention)
+                waits = [_SECONDS_UNTIL_EMPTIED] if not is_emptied else []
+                if self._retention is not None:
+                    waits.append(max(next_retention - time.monotonic(), 0))
+                items = self._next_items(min(waits, default=None))
                 if items:
-                    _write(connection, changing, items)
-                    if None in items:
-                        return
+                    self.failed += _write(connection, changing, items)
+                    if any(_is_deletion(item) for item in items):
+                        is_emptied = False
                 if self._retention is not None and time.monotonic() >= next_retention:
-                    more = _retain(self._retention, connection, changing)
-                    next_retention = time.monotonic() + (0 if more else _SECONDS_OF_RETENTION)
+                    deleted = _retain(self._retention, connection, changing)
+                    next_retention = time.monotonic() + (0 if deleted else _SECONDS_OF_RETENTION)
+                    is_emptied = is_emptied and not deleted
+                if not is_emptied:
+                    is_emptied = _emptied(connection)
+                if None in items:
+                    return
         finally:
             connection.close()
 
-    def _next_items(self, next_retention: float) -> list[_Item]:
-        """Give what is there, having waited for a first item, or for retention to be due."""
-        wait = None if self._retention is None else max(next_retention - time.monotonic(), 0)
+    def _next_items(self, wait: float | None) -> list[_Item]:
+        """Give what is there, having waited so many seconds for a first item."""
         items: list[_Item] = []
         try:
             items.append(self._items.get(timeout=wait))
@@ -144,7 +159,8 @@ class StoreWriter:
         return items
 
 
-def _write(connection: sqlite3.Connection, changing: Changing, items: list[_Item]) -> None:
+def _write(connection: sqlite3.Connection, changing: Changing, items: list[_Item]) -> int:
+    """Write changes, and give how many could not be written."""
     changes = [item for item in items if item is not None]
     real = [item for item in changes if not isinstance(item, _Awaited) or item.change is not None]
     error: str | None = None
@@ -157,32 +173,47 @@ def _write(connection: sqlite3.Connection, changing: Changing, items: list[_Item
                         changing.apply(item)
                     elif item.change is not None:
                         item.requests = changing.apply(item.change)
-                changing.count()
+                changing.finish()
                 connection.execute("COMMIT")
             except BaseException:
                 connection.execute("ROLLBACK")
                 changing.forget()
                 raise
-            if any(_is_deletion(item) for item in real):
-                # What was deleted is in the write-ahead log still, until that is emptied.
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except Exception as failure:
             if len(changes) > 1:
                 # What is wrong with one of them is not to lose the others.
-                for item in changes:
-                    _write(connection, changing, [item])
-                return
+                return sum(_write(connection, changing, [item]) for item in changes)
             # A full disk, for instance. The gateway goes on; the developer is told.
             _logger.exception("a change could not be written to the store")
             error = f"{type(failure).__name__}: {failure}"
+        else:
+            if any(_is_deletion(item) for item in real):
+                _emptied(connection)  # at once where nobody reads, so that it can be relied on
     for item in changes:
         if isinstance(item, _Awaited):
             item.error = error
             item.done.set()
+    return 0 if error is None else len(real)
 
 
-def _is_deletion(item: Change | _Awaited) -> bool:
-    return isinstance(item.change if isinstance(item, _Awaited) else item, Deletion)
+def _emptied(connection: sqlite3.Connection) -> bool:
+    """Empty the write-ahead log, in which what was deleted is still; tell whether it could be."""
+    # Whoever reads holds it up, and is not waited for: it is tried again.
+    connection.execute("PRAGMA busy_timeout = 20")
+    try:
+        ((busy, *_),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite3.Error:
+        _logger.exception("the store's write-ahead log could not be emptied")
+        return True
+    finally:
+        connection.execute("PRAGMA busy_timeout = 5000")
+    return not busy
+
+
+def _is_deletion(item: _Item) -> bool:
+    change = item.change if isinstance(item, _Awaited) else item
+    # A property that is set takes the place of one that may be what is to be forgotten.
+    return isinstance(change, Deletion | PropertySet)
 
 
 def _retain(retention: Retention, connection: sqlite3.Connection, changing: Changing) -> bool:
@@ -191,8 +222,6 @@ def _retain(retention: Retention, connection: sqlite3.Connection, changing: Chan
         deleted = retention.step(connection, changing)
         if deleted:
             _logger.info("%d sessions were deleted, as the retention asks for", deleted)
-        else:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return bool(deleted)
     except Exception:
         _logger.exception("old sessions could not be deleted from the store")
