@@ -49,16 +49,16 @@ STEP          BEFORE    TIME  SHARE
 /plan/flight  100 ms  800 ms   47 %
 
 Time by segment
-PATH                OWN    TOTAL  SHARE
-/plan            700 ms  1500 ms   88 %
-/plan/flight     800 ms   800 ms   47 %
-/café\\x1b[2J     100 ms   100 ms    6 %
+PATH             OWN    TOTAL  SHARE
+/plan         700 ms  1500 ms   88 %
+/plan/flight  800 ms   800 ms   47 %
+/café\\x1b[2J  100 ms   100 ms    6 %
 
 Slowest
-/plan/flight     800 ms
-/plan            400 ms
-/plan            300 ms
-/café\\x1b[2J     100 ms
+/plan/flight  800 ms
+/plan         400 ms
+/plan         300 ms
+/café\\x1b[2J  100 ms
 
 Dearest
 /plan         $0.5000
