@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,17 +21,18 @@ from typing import Final
 import aiohttp
 
 from benchmarks.measuring import Goal
+from benchmarks.servers import server
 
 __all__ = ["run"]
 
-CALLS: Final = 300
+# A multiple of AT_ONCE, so that every caller makes as many.
+CALLS: Final = 320
 ROUNDS: Final = 3
 AT_ONCE: Final = 16
 CHAT: Final = {
     "model": "gpt-4o-mini",
     "messages": [{"role": "user", "content": "What is the weather in Paris? " * 8}],
 }
-SECONDS_TO_START: Final = 120.0
 UPSTREAM: Final = """
 import json, sys
 from aiohttp import web
@@ -65,10 +64,10 @@ def _targets() -> Iterator[dict[str, str]]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         upstream = stack.enter_context(
-            _server([sys.executable, "-c", UPSTREAM, "{port}"], "/", {}, folder / "upstream")
+            server([sys.executable, "-c", UPSTREAM, "{port}"], "/", {}, folder / "upstream")
         )
         ours = stack.enter_context(
-            _server(
+            server(
                 [
                     *(sys.executable, "-m", "otel_helicone", "serve", "--port", "{port}"),
                     *("--store", str(folder / "requests.db"), "--upstream", upstream),
@@ -104,50 +103,8 @@ def _litellm(python: str, upstream: str, folder: Path) -> Iterator[str]:
         # Ours asks for no key on this machine either.
         "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
     }
-    with _server(command, "/health/liveliness", environment, folder / "litellm") as address:
+    with server(command, "/health/liveliness", environment, folder / "litellm") as address:
         yield address
-
-
-@contextmanager
-def _server(
-    command: list[str], ready: str, environment: Mapping[str, str], log: Path
-) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with (
-        log.open("wb") as output,
-        subprocess.Popen(
-            [part.replace("{port}", str(port)) for part in command],
-            stdout=output,
-            stderr=output,
-            env={**os.environ, **environment},
-        ) as process,
-    ):
-        try:
-            address = f"http://127.0.0.1:{port}"
-            try:
-                asyncio.run(_wait(f"{address}{ready}", process))
-            except RuntimeError:
-                print(log.read_text()[-2000:])
-                raise
-            yield address
-        finally:
-            process.terminate()
-
-
-async def _wait(address: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + SECONDS_TO_START
-    async with aiohttp.ClientSession() as session:
-        while True:
-            try:
-                async with session.get(address) as answer:
-                    if answer.status < 500:
-                        return
-            except aiohttp.ClientError:
-                pass
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{process.args!r} did not start; see what it printed above")
-            await asyncio.sleep(0.1)
 
 
 async def _measure_all(targets: Mapping[str, str]) -> None:
@@ -199,12 +156,15 @@ def _print(
 ) -> None:
     bare = statistics.median(latencies["directly"])
     print(
-        f"  {'':16}{'median':>10}{'p95':>10}{'added':>10}{'calls/s':>10}{f'{AT_ONCE} at once':>12}"
+        f"  {'':16}{'median':>10}{'p95':>10}{'added':>10}{'ratio':>8}"
+        f"{'calls/s':>10}{'ratio':>7}{f'{AT_ONCE} at once':>12}{'ratio':>7}"
     )
     for name, took in latencies.items():
         median = statistics.median(took)
+        alone, at_once = throughput[name][1], throughput[name][AT_ONCE]
         p95 = statistics.quantiles(took, n=20)[-1]
         print(
-            f"  {name:16}{median:7.2f} ms{p95:7.2f} ms{median - bare:+7.2f} ms"
-            f"{throughput[name][1]:10,.0f}{throughput[name][AT_ONCE]:12,.0f}"
+            f"  {name:16}{median:7.2f} ms{p95:7.2f} ms{median - bare:+7.2f} ms{median / bare:8.1f}"
+            f"{alone:10,.0f}{alone / throughput['directly'][1]:7.3f}"
+            f"{at_once:12,.0f}{at_once / throughput['directly'][AT_ONCE]:7.3f}"
         )

@@ -10,10 +10,12 @@ import json
 import os
 import random
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
@@ -21,7 +23,7 @@ from urllib.parse import urlencode
 import httpx2
 
 from benchmarks.measuring import Goal
-from otel_helicone.local.server import LocalHelicone
+from benchmarks.servers import server
 from otel_helicone.local.storage.columns import REQUEST_COLUMNS
 from otel_helicone.local.storage.schema import connect
 from otel_helicone.local.storage.summaries import rebuild
@@ -32,7 +34,7 @@ SIZES: Final = ((1_000, 50), (100_000, 5_000), (1_000_000, 50_000))
 MOST: Final = int(os.environ.get("BENCH_PAGES_MOST", "1000000"))
 LARGE_SESSION: Final = 10_000
 GOAL_MS: Final = 300.0
-# Answers of one page; the first one finds nothing in the caches of the machine.
+# The first answer finds nothing in any cache: a report of a session is kept for the next ones.
 ANSWERS: Final = 5
 BEGAN: Final = 1_790_000_000_000_000
 MINUTE: Final = 60_000_000
@@ -40,7 +42,7 @@ MINUTE: Final = 60_000_000
 
 def run(_rounds: int) -> list[Goal]:
     """Fill stores, ask for the pages, print what they took."""
-    print("Pages of the local Helicone, milliseconds: median and best of", ANSWERS, "answers")
+    print(f"Pages of the local Helicone, ms: first, median and best of {ANSWERS} answers")
     goals = []
     for requests, sessions in SIZES:
         if requests > MOST:
@@ -52,11 +54,16 @@ def run(_rounds: int) -> list[Goal]:
             size = store.stat().st_size / 1024**2
             print(f"\n  {requests:,} requests in {sessions:,} sessions, {size:,.0f} MiB")
             slowest = 0.0
-            with LocalHelicone(store, latency=0) as helicone:
+            command = [
+                *(sys.executable, "-m", "otel_helicone", "serve", "--port", "{port}"),
+                *("--store", str(store)),
+            ]
+            with server(command, "/", {}, Path(folder) / "serve.log") as url:
                 for name, page in pages(sessions, large):
-                    took = answers(helicone.url + page)
-                    slowest = max(slowest, statistics.median(took))
-                    print(f"    {name:34}{statistics.median(took):8.1f}{min(took):8.1f}")
+                    took = answers(url + page)
+                    median = statistics.median(took)
+                    slowest = max(slowest, median, took[0])
+                    print(f"    {name:34}{took[0]:8.1f}{median:8.1f}{min(took):8.1f}")
         what = f"slowest page at {requests:,} requests"
         goals.append(Goal.at_most(what, slowest, GOAL_MS, " ms"))
     return goals
@@ -80,7 +87,8 @@ def pages(sessions: int, large: int) -> Iterator[tuple[str, str]]:
     yield "sessions", "/"
     for by in ("duration", "requests", "errors", "tokens", "cost", "name"):
         yield f"sessions by {by}", f"/?{urlencode({'sort': by})}"
-    middle = "2026-10-01T00:00"
+    # Half of the sessions began after it, whatever the size of the store.
+    middle = datetime.fromtimestamp((BEGAN + sessions // 2 * MINUTE) / 1e6, UTC)
     for name, query in {
         "search of an id": {"search": "0001a"},
         "search of a user": {"search": "USER-42"},
@@ -91,7 +99,7 @@ def pages(sessions: int, large: int) -> Iterator[tuple[str, str]]:
         "errors": {"status": "error"},
         "status": {"status": "429"},
         "model": {"model": "gpt-4o"},
-        "time": {"from": middle},
+        "time": {"from": middle.strftime("%Y-%m-%dT%H:%M")},
         "cost": {"cost_from": "0.01"},
         "duration": {"duration_from": "4"},
     }.items():
@@ -133,7 +141,7 @@ def _rows(
     row = 0
     for number in range(sessions):
         began = BEGAN + number * MINUTE
-        user = f"user-{chance.randrange(500)}"
+        user = f"user-{number % 500}"
         properties = json.dumps(
             {
                 "environment": chance.choice(["prod", "dev", "test"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -46,6 +47,8 @@ def serve(store: Path, arguments: ServeArguments) -> int:
         return _failed(f"--upstream: {error}", 2)
     try:
         with _stop_signals() as stop, helicone:
+            # What is there by now stays: the collector need not walk over it for each page.
+            gc.freeze()
             _say(_greeting(helicone, arguments.upstream))
             # Looked at now and then, so that a server that fell over is noticed.
             while helicone.is_running and not stop.wait(1.0):

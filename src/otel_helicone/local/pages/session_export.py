@@ -28,7 +28,7 @@ def export_page(site: Site, session: SessionRecord, *, bodies: bool) -> str:
         session: which one.
         bodies: whether what was said is in it.
     """
-    view = session_view(site.store, session)
+    view = session_view(site, session)
     steps: list[ConversationStep] = []
     if bodies:
         requests = site.store.requests(session.session_id, session.session_name)

@@ -71,7 +71,7 @@ class _SessionPages:
         path = request.query_params.get("path")
         first = _number(request, "from")
         try:
-            view = session_view(self._site.store, found, path=path, first=first)
+            view = session_view(self._site, found, path=path, first=first)
         except UnknownPlace:
             text = f"The session has nothing at the path {path!r}."
             return self._message(404, "There is no such place", text)

@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from otel_helicone.local.analysis.report import SessionReport, report
+from otel_helicone.local.analysis.report import SessionReport
 from otel_helicone.local.analysis.tree import segments_of
 from otel_helicone.local.figures import shown_milliseconds
 from otel_helicone.local.pages.conversation import conversation_of
 from otel_helicone.local.pages.session_rows import SessionRow, find_folder, session_rows
+from otel_helicone.local.pages.site import Site
 from otel_helicone.local.storage.records import RequestRecord, SessionRecord
 from otel_helicone.local.storage.store import Store
 
 __all__ = ["FailedRequest", "SessionView", "UnknownPlace", "session_view"]
 
-# Beyond this, what is compared would take longer to read than the session itself.
-_MOST_TO_COMPARE: Final = 4000
 _MOST_FAILURES: Final = 50
 _MOST_PATHS: Final = 12
 _MOST_SEGMENTS: Final = 60
@@ -78,7 +77,7 @@ class SessionView:
 
 
 def session_view(
-    store: Store,
+    site: Site,
     session: SessionRecord,
     *,
     path: str | None = None,
@@ -87,7 +86,7 @@ def session_view(
     """Read a session, and find out what is told of it.
 
     Args:
-        store: where it is.
+        site: whose store it is in.
         session: which one.
         path: only the folder with this path in the tree; None for the whole.
         first: how many of its entries to leave out at the start.
@@ -95,15 +94,7 @@ def session_view(
     Raises:
         UnknownPlace: where the session has no such folder.
     """
-    requests = store.requests(session.session_id, session.session_name, bodies=False)
-    others = store.recent_requests_of_name(
-        session.session_name,
-        besides=session.session_id,
-        most=max(_MOST_TO_COMPARE - len(requests), 0),
-    )
-    if len(requests) > _MOST_TO_COMPARE:
-        others = []
-    told = report(requests, others)
+    requests, told = site.reports.of(session)
     place = segments_of(path)
     folder = find_folder(told.tree, place)
     if folder is None:
@@ -117,7 +108,7 @@ def session_view(
         ticks=[
             shown_milliseconds(told.timeline.duration_ms * n / _TICKS) for n in range(_TICKS + 1)
         ],
-        failures=_failures(store, told.errors[:_MOST_FAILURES]),
+        failures=_failures(site.store, told.errors[:_MOST_FAILURES]),
         cached_tokens=sum(request.prompt_cache_read_tokens for request in requests),
         reasoning_tokens=sum(request.reasoning_tokens for request in requests),
         properties=_properties(requests),

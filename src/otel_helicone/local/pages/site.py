@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from otel_helicone.local.access.csrf import CsrfTokens
 from otel_helicone.local.pages.rendering import Templates
+from otel_helicone.local.pages.session_reports import SessionReports
 from otel_helicone.local.storage.store import Store
 from otel_helicone.local.storage.writer import StoreWriter
 
@@ -25,6 +26,7 @@ class Site:
             ``{span_id}`` or ``{session_id}`` in it; empty for no links.
         stopping: whether the server stops, so that answers without an end have to end.
         templates: the pages' templates.
+        reports: what is told of sessions.
     """
 
     store: Store
@@ -33,3 +35,8 @@ class Site:
     trace_url: str = ""
     stopping: Callable[[], bool] = lambda: False
     templates: Templates = field(default_factory=Templates)
+    reports: SessionReports = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make what follows from the store."""
+        object.__setattr__(self, "reports", SessionReports(self.store))
