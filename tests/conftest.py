@@ -14,7 +14,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 from opentelemetry.trace import Tracer
 
-from otel_helicone import HeliconeSpanProcessor, log_once
+from otel_helicone import HeliconeSpanProcessor
+from otel_helicone.primitives import log_once
+from otel_helicone.session_context import sent_names
 
 GATEWAY = "https://oai.helicone.ai/v1"
 HELICONE_AUTH = "Bearer sk-helicone-aaaaaaa-bbbbbbb-ccccccc-ddddddd"
@@ -31,6 +33,12 @@ def _forget_what_was_logged() -> Iterator[None]:
     log_once._seen.clear()
     yield
     log_once._seen.clear()
+
+
+@pytest.fixture(autouse=True)
+def _forget_sessions() -> None:
+    """Tests use the same session ids for sessions of their own, with names of their own."""
+    sent_names.forget_all()
 
 
 @pytest.fixture(autouse=True)

@@ -18,14 +18,10 @@ import pytest
 from otel_helicone import HeliconeScoreExporter, HeliconeSpanExporter, HeliconeSpanProcessor
 from otel_helicone.cli import main
 from otel_helicone.doctor import packages_found
-from otel_helicone.exporter_settings import (
-    API_ENDPOINT,
-    make_connection_settings,
-    make_exporter_settings,
-)
 from otel_helicone.local.server import LocalHelicone
-from otel_helicone.setting_descriptions import SETTINGS, Owner, settings_table
-from otel_helicone.settings import make_settings
+from otel_helicone.settings.exporter import make_exporter_settings, make_score_exporter_settings
+from otel_helicone.settings.processor import make_processor_settings
+from otel_helicone.settings.table import Owner, known_variables, settings_table, table_rows
 
 ROOT = Path(__file__).parents[1]
 KEY = "sk-helicone-aaaaaaa-bbbbbbb-ccccccc-ddddddd"
@@ -92,30 +88,22 @@ def doctor(
 )
 def test_the_list_has_every_argument(owner: Owner, component: type, more: set[str]) -> None:
     arguments = set(inspect.signature(component).parameters) - more
-    assert {one.argument for one in SETTINGS if owner in one.owners} == arguments
-    for one in SETTINGS:
-        if owner in one.owners:
-            assert f"``{one.variable}``" in (inspect.getdoc(component) or ""), one
+    rows = [row.setting for row in table_rows((owner,))]
+    assert {row.name for row in rows} == arguments
+    for row in rows:
+        assert f"``{row.variable}``" in (inspect.getdoc(component) or ""), row
 
 
 def test_the_list_has_the_defaults_that_hold() -> None:
-    settings = make_settings(environ={})
-    exporting = make_exporter_settings(**_nothing("exporter"), environ={})
-    scores = make_connection_settings(
-        api_key=None,
-        endpoint=None,
-        endpoint_variable="HELICONE_API_ENDPOINT",
-        default_endpoint=API_ENDPOINT,
-        timeout=None,
-        max_in_flight=None,
-        environ={},
-    )
-    for one in SETTINGS:
-        if one.default:
-            given = {one.variable: one.default}
-            assert make_settings(environ=given) == settings, one
-            assert make_exporter_settings(**_nothing("exporter"), environ=given) == exporting, one
-    written = {one.variable: one.default for one in SETTINGS}
+    settings = make_processor_settings(environ={})
+    exporting = make_exporter_settings(environ={})
+    scores = make_score_exporter_settings(environ={})
+    for one in table_rows():
+        if one.setting.default_text:
+            given = {one.setting.variable: one.setting.default_text}
+            assert make_processor_settings(environ=given) == settings, one
+            assert make_exporter_settings(environ=given) == exporting, one
+    written = {one.setting.variable: one.setting.default_text for one in table_rows()}
     assert written["HELICONE_API_ENDPOINT"] == scores.endpoint
     assert written["HELICONE_ENDPOINT"] == exporting.endpoint
     assert float(written["HELICONE_TIMEOUT"]) == exporting.timeout == scores.timeout
@@ -123,16 +111,12 @@ def test_the_list_has_the_defaults_that_hold() -> None:
     assert int(written["HELICONE_MAX_BODY_BYTES"]) == exporting.max_body_bytes
 
 
-def _nothing(owner: Owner) -> dict[str, Any]:
-    return {one.argument: None for one in SETTINGS if owner in one.owners}
-
-
 def test_the_list_has_every_variable_that_is_read() -> None:
     names: set[str] = set()
-    for module in ("settings", "exporter_settings", "scores"):
-        text = (ROOT / "src" / "otel_helicone" / f"{module}.py").read_text("utf-8")
-        names.update(re.findall(r'"(HELICONE_[A-Z_]+)"', text))
-    assert names == {one.variable for one in SETTINGS}
+    for module in (ROOT / "src" / "otel_helicone").rglob("*.py"):
+        if not {"doctor", "primitives"} & {*module.parts}:
+            names.update(re.findall(r'"((?:OTEL_)?HELICONE_[A-Z_]+)"', module.read_text("utf-8")))
+    assert names == known_variables()
 
 
 def test_the_table_of_the_documents_is_that_list() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_helicone.session_context.escaping import (
+from otel_helicone.primitives.escaping import (
     MAX_PROPERTY_VALUE_LENGTH,
     MAX_SEGMENT_LENGTH,
     MAX_VALUE_LENGTH,

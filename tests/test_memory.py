@@ -10,7 +10,7 @@ from opentelemetry import context, trace
 from opentelemetry.trace import Tracer, set_span_in_context
 
 from otel_helicone import current_session, session, session_headers
-from otel_helicone.session_context.ancestry import open_spans
+from otel_helicone.session_context.local_trace import open_spans
 from tests.conftest import MakeTracing
 
 

@@ -7,15 +7,15 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_helicone.session_context.escaping import escape_segment
-from otel_helicone.session_context.path import MAX_PATH_LENGTH, Path
+from otel_helicone.primitives.escaping import escape_segment
+from otel_helicone.primitives.path import MAX_PATH_LENGTH, ROOT_PATH, Path
 
 segments = st.text(max_size=300).map(escape_segment)
 
 
 def test_a_path_is_its_segments_root_first() -> None:
-    assert Path.root().text == "/"
-    assert Path.root().child("parent").child("child").text == "/parent/child"
+    assert ROOT_PATH.text == "/"
+    assert Path(Path(ROOT_PATH, "parent"), "child").text == "/parent/child"
 
 
 @given(st.lists(segments, max_size=40))
@@ -27,12 +27,6 @@ def test_every_path_is_well_formed(names: list[str]) -> None:
     assert len(text) <= MAX_PATH_LENGTH
     if len("/" + "/".join(names)) <= MAX_PATH_LENGTH:
         assert text == "/" + "/".join(names)
-
-
-@given(st.lists(segments, min_size=1, max_size=40))
-def test_the_text_of_a_child_is_the_childs_text(names: list[str]) -> None:
-    above = Path.of(names[:-1])
-    assert above.text_of_child(names[-1]) == above.child(names[-1]).text
 
 
 def test_a_deep_path_keeps_both_ends_and_says_how_many_levels_are_missing() -> None:
@@ -49,7 +43,7 @@ def test_a_deep_path_keeps_both_ends_and_says_how_many_levels_are_missing() -> N
 
 def test_siblings_far_down_share_everything_but_their_own_segment() -> None:
     above = Path.of(["x" * 200] * 50)
-    one, two = above.child("one").text, above.child("two").text
+    one, two = Path(above, "one").text, Path(above, "two").text
     assert one.removesuffix("/one") == two.removesuffix("/two")
     assert one != two
 

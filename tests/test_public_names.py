@@ -26,6 +26,7 @@ def test_the_public_names() -> None:
         "in_current_session",
         "session",
         "session_headers",
+        "set_session",
         "setup",
     ]
 

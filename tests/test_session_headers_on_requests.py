@@ -72,6 +72,8 @@ def test_outside_of_spans_only_static_properties_are_added(
         "https://evil.example/?u=https://oai.helicone.ai/v1",
         "https://evil.example/oai.helicone.ai",
         "https://hconeai.com.example/",
+        "https://oai.helicone.ai:8443/v1",
+        "http://oai.helicone.ai:443/v1",
         "http://127.0.0.1:8787/v1",
     ],
 )
@@ -88,7 +90,7 @@ def test_other_hosts_get_nothing(tracer: Tracer, recorder: Recorder, url: str) -
         "https://oai.helicone.ai/v1/embeddings",
         "https://OAI.Helicone.AI/v1",
         "https://oai.helicone.ai./v1",
-        "https://eu.ai-gateway.helicone.ai:8443/v1",
+        "https://eu.ai-gateway.helicone.ai:443/v1",
         "http://oai.hconeai.com/v1",
     ],
 )
@@ -196,13 +198,46 @@ def test_a_redirect_the_caller_follows_by_hand_loses_them_too(
     assert "helicone-auth" not in response.next_request.headers
 
 
-def test_a_redirect_within_helicone_keeps_them(
+def test_a_redirect_within_one_origin_keeps_them(
     tracer: Tracer, recorder: Recorder, stack: Any
 ) -> None:
-    recorder.answers = [redirect(stack, "https://eu.helicone.ai/v1")]
+    recorder.answers = [redirect(stack, "/v2")]
     with recorder.client(follow_redirects=True, headers=AUTH) as client:
         with tracer.start_as_current_span("parent"):
             client.post(GATEWAY)
+    assert recorder.helicone_headers(1) == recorder.helicone_headers(0)
+
+
+@pytest.mark.parametrize(
+    ("target", "carries_session"),
+    [
+        ("https://eu.helicone.ai/v1", True),
+        ("http://oai.helicone.ai/v1", True),
+        ("https://oai.helicone.ai:4444/v1", False),
+        ("https://attacker-tenant.helicone.ai:4444/v1", False),
+    ],
+)
+def test_a_redirect_to_another_origin_of_helicones_loses_what_the_caller_set(
+    tracer: Tracer, recorder: Recorder, stack: Any, target: str, carries_session: bool
+) -> None:
+    recorder.answers = [redirect(stack, target)]
+    given = {**AUTH, "Helicone-Property-Tenant": "acme"}
+    with recorder.client(follow_redirects=True, headers=given) as client:
+        with tracer.start_as_current_span("parent"):
+            client.post(GATEWAY)
+    sent = recorder.helicone_headers(1)
+    assert "helicone-auth" not in sent
+    assert "helicone-property-tenant" not in sent
+    assert ("helicone-session-id" in sent) == carries_session
+
+
+def test_a_redirect_from_http_to_https_keeps_them(
+    tracer: Tracer, recorder: Recorder, stack: Any
+) -> None:
+    recorder.answers = [redirect(stack, GATEWAY)]
+    with recorder.client(follow_redirects=True, headers=AUTH) as client:
+        with tracer.start_as_current_span("parent"):
+            client.post(GATEWAY.replace("https:", "http:"))
     assert recorder.helicone_headers(1) == recorder.helicone_headers(0)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from otel_helicone import HeliconeSpanProcessor, SettingError, default_segment
-from otel_helicone.injection.hosts import GatewayHost, parse_gateway_host
-from otel_helicone.settings import make_settings
+from otel_helicone.primitives.hosts import GatewayHost, parse_gateway_host
+from otel_helicone.settings.processor import make_processor_settings
 
 
 def rule(_span: object) -> str | None:
@@ -16,7 +16,7 @@ def rule(_span: object) -> str | None:
 
 
 def test_without_arguments_and_variables_the_defaults_hold() -> None:
-    settings = make_settings(environ={})
+    settings = make_processor_settings(environ={})
     assert [host.host for host in settings.gateway_hosts] == ["helicone.ai", "hconeai.com"]
     assert settings.inject
     assert settings.stamp
@@ -27,7 +27,7 @@ def test_without_arguments_and_variables_the_defaults_hold() -> None:
 
 
 def test_every_setting_has_an_environment_variable() -> None:
-    settings = make_settings(
+    settings = make_processor_settings(
         environ={
             "HELICONE_GATEWAY_HOSTS": "localhost:8787, *.corp.example",
             "HELICONE_INJECT": "false",
@@ -55,12 +55,14 @@ def test_every_setting_has_an_environment_variable() -> None:
 
 
 def test_an_argument_wins_over_its_variable() -> None:
-    settings = make_settings(session_id_format="hex", environ={"HELICONE_SESSION_ID_FORMAT": "no"})
+    settings = make_processor_settings(
+        {"session_id_format": "hex"}, {"HELICONE_SESSION_ID_FORMAT": "no"}
+    )
     assert settings.session_id_format == "hex"
 
 
 def test_an_empty_variable_is_as_if_unset() -> None:
-    assert make_settings(environ={"HELICONE_STAMP": " "}).stamp is True
+    assert make_processor_settings(environ={"HELICONE_STAMP": " "}).stamp is True
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -113,7 +115,7 @@ def test_a_wrong_argument_names_itself_its_value_and_what_would_be_right(
 )
 def test_a_wrong_variable_does_so_too(variable: str, text: str, remedy: str) -> None:
     with pytest.raises(SettingError) as raised:
-        make_settings(environ={variable: text})
+        make_processor_settings(environ={variable: text})
     assert str(raised.value).startswith(f"{variable}={text!r} can't be used: ")
     assert remedy in str(raised.value)
 
@@ -147,7 +149,7 @@ def test_gateway_hosts(text: str, host: GatewayHost) -> None:
 
 def test_a_module_that_fails_when_it_is_imported_is_a_setting_error() -> None:
     with pytest.raises(SettingError, match="HELICONE_SEGMENT"):
-        make_settings(environ={"HELICONE_SEGMENT": ".rules:f"})
+        make_processor_settings(environ={"HELICONE_SEGMENT": ".rules:f"})
 
 
 def test_the_settings_of_a_processor_that_does_not_inject_count_too() -> None:

@@ -20,7 +20,7 @@ from otel_helicone import (
     SettingError,
 )
 from otel_helicone.local.server import LocalHelicone
-from otel_helicone.set_up import Setup
+from otel_helicone.registration.set_up import Setup
 from tests.conftest import Recorder
 from tests.test_instrumentor import send
 

@@ -156,16 +156,17 @@ def test_a_rule_that_asks_for_headers_fixes_nothing(make_tracing: MakeTracing) -
 def test_an_id_on_the_current_span_is_stamped_on_others_once(
     tracing: Tracing, monkeypatch: Any
 ) -> None:
-    from otel_helicone.session_context import current, stamping
-    from otel_helicone.session_context.ancestry import SpanNode
+    from otel_helicone.session_context import texts
+    from otel_helicone.session_context.local_trace import LocalTrace
 
     restamps: list[object] = []
+    refresh = texts.refresh
 
-    def restamp(root: SpanNode) -> None:
-        restamps.append(root)
-        stamping.restamp(root)
+    def counted(local_trace: LocalTrace) -> None:
+        restamps.append(local_trace)
+        refresh(local_trace)
 
-    monkeypatch.setattr(current, "restamp", restamp)
+    monkeypatch.setattr(texts, "refresh", counted)
     with tracing.tracer.start_as_current_span("root") as root:
         root.set_attribute("helicone.session.id", "conversation")
         for _ in range(5):

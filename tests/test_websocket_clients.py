@@ -211,8 +211,8 @@ def methods() -> list[dict[str, Any]]:
 
 def test_the_last_shutdown_leaves_the_classes_exactly_as_they_were(gateway: Gateway) -> None:
     before = methods()
-    processor = HeliconeSpanProcessor(gateway_hosts=["127.0.0.1"])
-    other = HeliconeSpanProcessor(gateway_hosts=["127.0.0.1"])
+    processor = HeliconeSpanProcessor(gateway_hosts=[f"127.0.0.1:{gateway.port}"])
+    other = HeliconeSpanProcessor(gateway_hosts=[f"127.0.0.1:{gateway.port}"])
     assert methods() != before
     processor.shutdown()
     assert methods() != before
@@ -233,7 +233,7 @@ def test_a_wrapper_that_came_later_is_kept_and_ours_below_it_goes_quiet(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     protocol = websockets.client.ClientProtocol
-    processor = HeliconeSpanProcessor(gateway_hosts=["127.0.0.1"])
+    processor = HeliconeSpanProcessor(gateway_hosts=[f"127.0.0.1:{gateway.port}"])
     ours = protocol.send_request
 
     def theirs(self: Any, request: Any) -> None:
@@ -245,7 +245,7 @@ def test_a_wrapper_that_came_later_is_kept_and_ours_below_it_goes_quiet(
     with session("s1"), websockets.sync.client.connect(gateway.url):
         pass
     assert gateway.headers() == {}
-    again = HeliconeSpanProcessor(gateway_hosts=["127.0.0.1"])
+    again = HeliconeSpanProcessor(gateway_hosts=[f"127.0.0.1:{gateway.port}"])
     with session("s1"), websockets.sync.client.connect(gateway.url):
         pass
     assert gateway.headers()["helicone-session-id"] == "s1"

@@ -7,20 +7,24 @@ is the name. Calls that don't go through a gateway are logged by a span exporter
 
 from typing import TYPE_CHECKING, Any
 
-from otel_helicone.processor import HeliconeSpanProcessor
-from otel_helicone.session_context.blocks import session
-from otel_helicone.session_context.carrying import in_current_session
-from otel_helicone.session_context.current import SessionContext, current_session, session_headers
-from otel_helicone.session_context.segments import default_segment
-from otel_helicone.settings_reading import SettingError
-
 if TYPE_CHECKING:
     from otel_helicone.exporter import HeliconeSpanExporter
-    from otel_helicone.instrumentor import HeliconeInstrumentor
+    from otel_helicone.primitives.segments import default_segment
+    from otel_helicone.processor import HeliconeSpanProcessor
     from otel_helicone.propagation import HeliconePropagator
+    from otel_helicone.registration.instrumentor import HeliconeInstrumentor
+    from otel_helicone.registration.set_up import setup
     from otel_helicone.sampling import AlwaysRecordSampler
     from otel_helicone.scores import HeliconeScoreExporter
-    from otel_helicone.set_up import setup
+    from otel_helicone.session_context.blocks import session
+    from otel_helicone.session_context.carrying import in_current_session
+    from otel_helicone.session_context.current import (
+        SessionContext,
+        current_session,
+        session_headers,
+        set_session,
+    )
+    from otel_helicone.settings.reading import SettingError
 
 __all__ = [
     "AlwaysRecordSampler",
@@ -36,28 +40,38 @@ __all__ = [
     "in_current_session",
     "session",
     "session_headers",
+    "set_session",
     "setup",
 ]
 
-# Imported when they are first asked for: not every application needs them, and together they would
-# double the time that the import of this package takes.
-_LAZY = {
-    "HeliconeInstrumentor": "otel_helicone.instrumentor",
-    "HeliconePropagator": "otel_helicone.propagation",
-    "AlwaysRecordSampler": "otel_helicone.sampling",
-    "HeliconeScoreExporter": "otel_helicone.scores",
-    "HeliconeSpanExporter": "otel_helicone.exporter",
-    "setup": "otel_helicone.set_up",
+# Imported when they are first asked for: not every application needs all of them, and a command's
+# help needs none, nor OpenTelemetry's SDK.
+_MODULES = {
+    "AlwaysRecordSampler": "sampling",
+    "HeliconeInstrumentor": "registration.instrumentor",
+    "HeliconePropagator": "propagation",
+    "HeliconeScoreExporter": "scores",
+    "HeliconeSpanExporter": "exporter",
+    "HeliconeSpanProcessor": "processor",
+    "SessionContext": "session_context.current",
+    "SettingError": "settings.reading",
+    "current_session": "session_context.current",
+    "default_segment": "primitives.segments",
+    "in_current_session": "session_context.carrying",
+    "session": "session_context.blocks",
+    "session_headers": "session_context.current",
+    "set_session": "session_context.current",
+    "setup": "registration.set_up",
 }
 
 
 def __getattr__(name: str) -> Any:
-    module = _LAZY.get(name)
+    module = _MODULES.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    found = globals()[name] = getattr(import_module(module), name)
+    found = globals()[name] = getattr(import_module(f"otel_helicone.{module}"), name)
     return found
 
 

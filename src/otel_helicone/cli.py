@@ -50,10 +50,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
 
+class _ShowVersion(argparse.Action):
+    """Looks the version up only when it is asked for, which takes longer than all the rest."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:  # noqa: A002
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"otel-helicone {version('otel-helicone')}")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="otel-helicone", description="OpenTelemetry traces as Helicone sessions."
     )
+    parser.add_argument("--version", action=_ShowVersion, help="print the version, and exit")
     commands = parser.add_subparsers(
         title="commands", dest="command_name", metavar="COMMAND", required=True
     )

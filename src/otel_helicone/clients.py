@@ -2,7 +2,7 @@
 
 Clients on ``httpx2`` and ``httpx`` need nothing of this. The rules are the same as theirs: headers
 go to Helicone's hosts and those that were named as gateways, what the caller set stays, and a
-redirect to another host loses every ``Helicone-*`` header. Nothing is added while no
+redirect to another origin loses every ``Helicone-*`` header. Nothing is added while no
 ``HeliconeSpanProcessor`` that injects is in use, so it doesn't matter which is made first.
 
 None of these libraries is imported here; they come with the object that is given.
@@ -12,15 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
-from urllib.parse import urljoin
 
 from otel_helicone.injection.plain_requests import (
     add_headers,
     goes_to_helicone,
-    leaves_helicone,
     without_helicone,
 )
-from otel_helicone.log_once import log_failure_once
+from otel_helicone.primitives.header_names import HELICONE_PREFIX
+from otel_helicone.primitives.hosts import Origin
+from otel_helicone.primitives.log_once import log_failure_once
 
 if TYPE_CHECKING:
     import aiohttp
@@ -55,9 +55,10 @@ def for_requests(session: _Session) -> _Session:
 
     def send_with_session(request: requests.PreparedRequest, **options: Any) -> requests.Response:
         try:
-            if goes_to_helicone(request.url or ""):
+            origin = _urllib3_origin(request.url)
+            if goes_to_helicone(origin):
                 request = request.copy()  # it may be sent again, in another session
-                add_headers(request.url or "", request.headers)
+                add_headers(origin, request.headers)
         except Exception:
             log_failure_once(_ADDING)
         return send(request, **options)
@@ -66,7 +67,8 @@ def for_requests(session: _Session) -> _Session:
         # Where requests takes `Authorization` off.
         rebuild_auth(request, response)
         try:
-            if leaves_helicone(response.request.url or "", request.url or ""):
+            before = _urllib3_origin(response.request.url)
+            if not before.keeps_credentials_to(_urllib3_origin(request.url)):
                 _take_off(request.headers)
         except Exception:
             log_failure_once(_TAKING_OFF)
@@ -98,8 +100,9 @@ def for_urllib3(pool: _Pool) -> _Pool:
         method: str, url: str, redirect: bool = True, **options: Any
     ) -> urllib3.BaseHTTPResponse:
         try:
-            if goes_to_helicone(url):
-                options = {**options, **_urllib3_options(pool, url, redirect, options)}
+            origin = _urllib3_origin(url)
+            if goes_to_helicone(origin):
+                options = {**options, **_urllib3_options(pool, origin, redirect, options)}
         except Exception:
             log_failure_once(_ADDING)
         return urlopen(method, url, redirect=redirect, **options)
@@ -108,14 +111,22 @@ def for_urllib3(pool: _Pool) -> _Pool:
     return pool
 
 
+def _urllib3_origin(url: str | None) -> Origin:
+    """Return the origin that ``urllib3``, and what is built on it, connects to."""
+    from urllib3.util import parse_url
+
+    parsed = parse_url(url or "")
+    return Origin.of(parsed.scheme or "http", (parsed.host or "").strip("[]"), parsed.port)
+
+
 def _urllib3_options(
-    pool: urllib3.PoolManager, url: str, redirect: bool, options: dict[str, Any]
+    pool: urllib3.PoolManager, origin: Origin, redirect: bool, options: dict[str, Any]
 ) -> dict[str, Any]:
     from urllib3 import HTTPHeaderDict, Retry
 
     given = options.get("headers")
     headers = HTTPHeaderDict(pool.headers if given is None else given)
-    add_headers(url, headers)
+    add_headers(origin, headers)
     default = pool.connection_pool_kw.get("retries")
     retries = Retry.from_int(options.get("retries"), redirect=redirect, default=default)
     of_helicone = {name.lower() for name in headers} - {
@@ -144,19 +155,19 @@ def for_aiohttp() -> aiohttp.TraceConfig:
     async def on_start(
         _session: Any, _context: Any, start: aiohttp.TraceRequestStartParams
     ) -> None:
-        add_headers(str(start.url), start.headers)
+        add_headers(_yarl_origin(start.url), start.headers)
 
     async def on_redirect(
         _session: Any, _context: Any, redirect: aiohttp.TraceRequestRedirectParams
     ) -> None:
         try:
-            answer = redirect.response.headers
-            before = str(redirect.url)
-            to = urljoin(before, answer.get("Location") or answer.get("URI") or "")
-            if leaves_helicone(before, to):
+            response = redirect.response.headers
+            location = response.get("Location") or response.get("URI") or ""
+            # The class of URLs that aiohttp itself reads the location with.
+            to = redirect.url.join(type(redirect.url)(location))
+            if not _yarl_origin(redirect.url).keeps_credentials_to(_yarl_origin(to)):
                 _take_off(redirect.headers)
-            else:
-                add_headers(to, redirect.headers)
+            add_headers(_yarl_origin(to), redirect.headers)
         except Exception:
             log_failure_once(_TAKING_OFF)
 
@@ -164,6 +175,10 @@ def for_aiohttp() -> aiohttp.TraceConfig:
     config.on_request_start.append(on_start)
     config.on_request_redirect.append(on_redirect)
     return config
+
+
+def _yarl_origin(url: Any) -> Origin:
+    return Origin.of(url.scheme, url.raw_host or "", url.port)
 
 
 def for_botocore(client: _Client) -> _Client:
@@ -187,10 +202,13 @@ def for_botocore(client: _Client) -> _Client:
 
 
 def _before_send(request: Any, **_: Any) -> None:
-    add_headers(str(request.url), request.headers)
+    try:
+        add_headers(_urllib3_origin(str(request.url)), request.headers)
+    except Exception:
+        log_failure_once(_ADDING)
 
 
 def _take_off(headers: Any) -> None:
     for name in list(headers):
-        if name.lower().startswith("helicone-"):
+        if name.lower().startswith(HELICONE_PREFIX):
             headers.pop(name, None)

@@ -6,25 +6,31 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from otel_helicone.exporter_settings import make_exporter_settings
 from otel_helicone.injection import gateway_calls
-from otel_helicone.log_once import log_failure_once, warn_once
+from otel_helicone.primitives.log_once import log_failure_once, warn_once
 from otel_helicone.session_context import finished
+from otel_helicone.settings.exporter import (
+    ExporterOptions,
+    ExporterSettings,
+    make_exporter_settings,
+)
+from otel_helicone.settings.reading import documented
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
 
     from otel_helicone.delivery import Delivery, Post
-    from otel_helicone.logs.translating import Include, Records, Redact, Translator
+    from otel_helicone.logs.translating import Records, Translator
 
 __all__ = ["HeliconeSpanExporter"]
 
 
+@documented(ExporterSettings)
 class HeliconeSpanExporter(SpanExporter):
     """Logs finished GenAI spans to Helicone, whatever instrumentation wrote them.
 
@@ -41,27 +47,7 @@ class HeliconeSpanExporter(SpanExporter):
     Calls that went through the gateway are left out, and a call that several instrumentations saw
     is logged once. Each argument may be given by an environment variable; the argument wins.
 
-    Args:
-        api_key: the Helicone key. Without one a single line is logged, and nothing is sent, save
-            to an endpoint on this machine. ``HELICONE_API_KEY``.
-        endpoint: scheme and host of Helicone's log API; ``https://api.worker.helicone.ai`` by
-            default. ``HELICONE_ENDPOINT``.
-        include: which spans are logged: ``"calls"`` (the default: LLM calls, embeddings, tools and
-            retrievals), ``"all"`` (agents, workflows and everything else too, as ``data``), or a
-            function of the finished span that tells whether it is. ``HELICONE_INCLUDE``, as a word
-            or as ``package.module:function``.
-        capture_content: whether messages, arguments and results are sent; True by default.
-            ``HELICONE_CAPTURE_CONTENT``.
-        redact: a function that takes each body, a dict, before it leaves, and returns the one that
-            does, or None for none. If it raises, the content is left out and the rest is logged.
-            Model, usage and names stay. ``HELICONE_REDACT``, as ``package.module:function``.
-        timeout: how long one export may take, in seconds; 30 by default. ``HELICONE_TIMEOUT``.
-        max_in_flight: how many posts may be under way at once; 16 by default.
-            ``HELICONE_MAX_IN_FLIGHT``.
-        max_body_bytes: how long one post may be, in bytes; 5 MiB by default. The texts in a longer
-            one are shortened. ``HELICONE_MAX_BODY_BYTES``.
-        properties: custom properties of every log. ``HELICONE_PROPERTIES``, as ``name=value``
-            pairs with commas between them.
+    {settings}
         meter_provider: where the exporter's own metrics go; the global one by default.
 
     Raises:
@@ -69,30 +55,9 @@ class HeliconeSpanExporter(SpanExporter):
     """
 
     def __init__(
-        self,
-        *,
-        api_key: str | None = None,
-        endpoint: str | None = None,
-        include: Include | None = None,
-        capture_content: bool | None = None,
-        redact: Redact | None = None,
-        timeout: float | None = None,
-        max_in_flight: int | None = None,
-        max_body_bytes: int | None = None,
-        properties: Mapping[str, str] | None = None,
-        meter_provider: MeterProvider | None = None,
+        self, *, meter_provider: MeterProvider | None = None, **options: Unpack[ExporterOptions]
     ) -> None:
-        self._settings = make_exporter_settings(
-            api_key=api_key,
-            endpoint=endpoint,
-            include=include,
-            capture_content=capture_content,
-            redact=redact,
-            timeout=timeout,
-            max_in_flight=max_in_flight,
-            max_body_bytes=max_body_bytes,
-            properties=properties,
-        )
+        self._settings = make_exporter_settings(options)
         self._is_shut_down = False
         self._exports = _Exports()
         self._translator: Translator | None = None

@@ -17,23 +17,23 @@ from opentelemetry.propagators.textmap import (
     default_setter,
 )
 
-from otel_helicone import active_processors
-from otel_helicone.attribute_names import (
+from otel_helicone.primitives.attribute_names import (
     HELICONE_SESSION_ID,
     HELICONE_SESSION_NAME,
     HELICONE_SESSION_PATH,
 )
-from otel_helicone.log_once import log_failure_once
+from otel_helicone.primitives.escaping import escape_session_id, escape_value, split_path
+from otel_helicone.primitives.log_once import log_failure_once
+from otel_helicone.primitives.path import Path
 from otel_helicone.session_context.current import SessionContext, resolve
-from otel_helicone.session_context.escaping import escape_session_id, escape_value, split_path
-from otel_helicone.session_context.path import Path
 from otel_helicone.session_context.remote import RemoteSession, with_remote
+from otel_helicone.settings.in_use import settings_in_use
 
 __all__ = ["HeliconePropagator"]
 
 _HEADER: Final = "helicone-session"
 # Id, path and name at their longest, each character percent-encoded; what is longer is not ours.
-_LONGEST: Final = 8192
+_MAX_LENGTH: Final = 8192
 _MEMBERS: Final = ("id", "path", "name")
 _IN_BAGGAGE: Final = (HELICONE_SESSION_ID, HELICONE_SESSION_PATH, HELICONE_SESSION_NAME)
 # Characters of a value that need no encoding between the commas and equals signs of the header.
@@ -124,19 +124,19 @@ class HeliconePropagator(TextMapPropagator):
 
 
 def _session_in(context: Context | None) -> SessionContext | None:
-    settings = active_processors.settings_in_use()
+    settings = settings_in_use()
     if context is None:
-        return resolve(trace.get_current_span(), settings, fix=True)
+        return resolve(trace.get_current_span(), settings, for_request=True)
     # Blocks, and what came in, are looked for in the current context.
     token = attach(context)
     try:
-        return resolve(trace.get_current_span(), settings, fix=True)
+        return resolve(trace.get_current_span(), settings, for_request=True)
     finally:
         detach(token)
 
 
 def _from_header(header: str) -> RemoteSession | None:
-    if len(header) > _LONGEST:
+    if len(header) > _MAX_LENGTH:
         return None
     found: dict[str, str] = {}
     for pair in header.split(","):

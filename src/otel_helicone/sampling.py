@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.sampling import (
 from opentelemetry.trace import Link, SpanKind, TraceState
 from opentelemetry.util.types import Attributes
 
-from otel_helicone.settings_reading import SettingError
+from otel_helicone.settings.reading import SettingError
 
 __all__ = ["AlwaysRecordSampler", "sampler_from_environment"]
 

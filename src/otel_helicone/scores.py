@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
-from otel_helicone.exporter_settings import API_ENDPOINT, make_connection_settings
-from otel_helicone.log_once import log_failure_once, warn_once
+from otel_helicone.primitives.log_once import log_failure_once, warn_once
+from otel_helicone.settings.exporter import (
+    ScoreExporterOptions,
+    ScoreExporterSettings,
+    make_score_exporter_settings,
+)
+from otel_helicone.settings.reading import documented
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
@@ -22,9 +26,9 @@ _EVENT: Final = "gen_ai.evaluation.result"
 _NAME: Final = "gen_ai.evaluation.name"
 _VALUE: Final = "gen_ai.evaluation.score.value"
 _LABEL: Final = "gen_ai.evaluation.score.label"
-_LONGEST_NAME: Final = 128
+_MAX_NAME_LENGTH: Final = 128
 # Larger ones lose digits on their way through Helicone's API.
-_LARGEST: Final = 2**53
+_MAX_VALUE: Final = 2**53
 _LABELS: Final = {
     "pass": True,
     "passed": True,
@@ -37,6 +41,7 @@ _LABELS: Final = {
 }
 
 
+@documented(ScoreExporterSettings)
 class HeliconeScoreExporter:
     """Makes Helicone scores of OpenTelemetry's ``gen_ai.evaluation.result`` events.
 
@@ -55,14 +60,7 @@ class HeliconeScoreExporter:
 
     Each argument may be given by an environment variable; the argument wins.
 
-    Args:
-        api_key: the Helicone key. Without one a single line is logged, and nothing is sent, save
-            to an endpoint on this machine. ``HELICONE_API_KEY``.
-        endpoint: scheme and host of Helicone's API server; ``https://api.helicone.ai`` by default.
-            ``HELICONE_API_ENDPOINT``.
-        timeout: how long one export may take, in seconds; 30 by default. ``HELICONE_TIMEOUT``.
-        max_in_flight: how many posts may be under way at once; 16 by default.
-            ``HELICONE_MAX_IN_FLIGHT``.
+    {settings}
         meter_provider: where the exporter's own metrics go; the global one by default.
 
     Raises:
@@ -75,21 +73,10 @@ class HeliconeScoreExporter:
     def __init__(
         self,
         *,
-        api_key: str | None = None,
-        endpoint: str | None = None,
-        timeout: float | None = None,
-        max_in_flight: int | None = None,
         meter_provider: MeterProvider | None = None,
+        **options: Unpack[ScoreExporterOptions],
     ) -> None:
-        self._settings = make_connection_settings(
-            api_key=api_key,
-            endpoint=endpoint,
-            endpoint_variable="HELICONE_API_ENDPOINT",
-            default_endpoint=API_ENDPOINT,
-            timeout=timeout,
-            max_in_flight=max_in_flight,
-            environ=os.environ,
-        )
+        self._settings = make_score_exporter_settings(options)
         self._is_shut_down = False
         self._delivery: Delivery | None = None
         if self._settings.api_key is not None:
@@ -177,7 +164,7 @@ def _score_of(record: Any) -> tuple[str, int | bool] | None:
     if not isinstance(name, str) or not name.strip():
         return None
     value = _value_of(attributes)
-    return None if value is None else (name.strip()[:_LONGEST_NAME], value)
+    return None if value is None else (name.strip()[:_MAX_NAME_LENGTH], value)
 
 
 def _value_of(attributes: Mapping[str, Any]) -> int | bool | None:
@@ -185,12 +172,12 @@ def _value_of(attributes: Mapping[str, Any]) -> int | bool | None:
     if isinstance(value, float):
         value = round(value * 100) if math.isfinite(value) else None
     if isinstance(value, int):
-        return value if isinstance(value, bool) or abs(value) <= _LARGEST else None
+        return value if isinstance(value, bool) or abs(value) <= _MAX_VALUE else None
     label = attributes.get(_LABEL)
     known = _LABELS.get(label.strip().lower()) if isinstance(label, str) else None
     if known is None:
         warn_once(
-            f"score:{str(attributes.get(_NAME))[:_LONGEST_NAME]}",
+            f"score:{str(attributes.get(_NAME))[:_MAX_NAME_LENGTH]}",
             "An evaluation result is no Helicone score: it has neither a number nor a label such"
             " as 'pass' or 'fail'. Others of its name are passed by likewise.",
         )

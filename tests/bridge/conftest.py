@@ -21,9 +21,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, Tracer
 
 from otel_helicone.bridge.bridge import Bridge
-from otel_helicone.bridge.settings import make_bridge_settings
 from otel_helicone.local.server import LocalHelicone
 from otel_helicone.local.storage.records import RequestRecord
+from otel_helicone.settings.bridge import make_bridge_settings
 
 KEY = "sk-helicone-aaaaaaa-bbbbbbb-ccccccc-ddddddd"
 PROTOBUF = {"Content-Type": "application/x-protobuf"}

@@ -7,10 +7,10 @@ from pathlib import Path
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from otel_helicone.bridge.assembly import Assembler
-from otel_helicone.bridge.settings import make_bridge_settings
 from otel_helicone.bridge.spans import arrivals_of
 from otel_helicone.bridge.spool import Spool
 from otel_helicone.bridge.stored import Row
+from otel_helicone.settings.bridge import make_bridge_settings
 from tests.bridge.test_hostile_input import llm, request, span
 
 MISSING = 2**50

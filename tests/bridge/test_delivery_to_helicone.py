@@ -23,10 +23,10 @@ from opentelemetry.sdk.trace import ReadableSpan
 from otel_helicone import session
 from otel_helicone.bridge import pace, sender
 from otel_helicone.bridge.bridge import Bridge
-from otel_helicone.bridge.settings import make_bridge_settings
 from otel_helicone.cli import main
 from otel_helicone.local.server import LocalHelicone
 from otel_helicone.logs.request_id import request_id_of
+from otel_helicone.settings.bridge import make_bridge_settings
 from tests.bridge.conftest import KEY, PROTOBUF, RunningBridge, call, make_service, otlp, rows_of
 from tests.conftest import MakeTracing
 from tests.integration.collectors import free_port

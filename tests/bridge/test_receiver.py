@@ -24,9 +24,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from otel_helicone.bridge import receiver
-from otel_helicone.bridge.settings import make_bridge_settings
 from otel_helicone.local.server import LocalHelicone
-from otel_helicone.settings_reading import SettingError
+from otel_helicone.settings.bridge import make_bridge_settings
+from otel_helicone.settings.reading import SettingError
 from tests.bridge.conftest import (
     KEY,
     MakeBridge,

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from otel_helicone.bridge.settings import BridgeSettings, make_bridge_settings
-from otel_helicone.settings_reading import SettingError
+from otel_helicone.settings.bridge import BridgeSettings, make_bridge_settings
+from otel_helicone.settings.reading import SettingError
 from tests.integration.collectors import find_collector, free_port
 
 ROOT = Path(__file__).parents[2]

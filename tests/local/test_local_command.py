@@ -15,8 +15,8 @@ import openai
 import pytest
 
 from otel_helicone.cli import main
-from otel_helicone.local.built_in.upstream import DEFAULT_LATENCY_MS
 from otel_helicone.local.server import LocalHelicone
+from otel_helicone.settings.local import DEFAULT_LATENCY_MS
 
 COMMAND = [sys.executable, "-m", "otel_helicone"]
 

@@ -16,10 +16,11 @@ import pytest
 
 from otel_helicone.local.analysis.report import report
 from otel_helicone.local.pages.session_rows import MOST_ROWS, find_folder, session_rows
-from otel_helicone.local.pages.trace_link import checked_trace_url, trace_link
+from otel_helicone.local.pages.trace_link import trace_link
 from otel_helicone.local.server import LocalHelicone
 from otel_helicone.local.storage.records import RequestRecord
 from otel_helicone.local.storage.writer import StoreWriter
+from otel_helicone.settings.local import checked_trace_url
 from tests.local.page_reading import Page
 from tests.local.session_records import call
 

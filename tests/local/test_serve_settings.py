@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from otel_helicone.cli import main
-from otel_helicone.local.serve_settings import (
-    ServeArguments,
-    ServeSettings,
-    WrongServeSetting,
-    read_serve_settings,
-)
-from otel_helicone.local.storage.retention import Retention
-
-
-def read(environ: Mapping[str, str] | None = None, **given: Any) -> ServeSettings:
-    arguments = ServeArguments("127.0.0.1", 0, None, 0, 1024, **given)
-    return read_serve_settings(arguments, environ or {})
+from otel_helicone.settings.local import ServeSettings, make_serve_settings
+from otel_helicone.settings.reading import SettingError
 
 
 def test_everything_is_kept_and_let_in_by_default() -> None:
-    assert read() == ServeSettings(None, True, None, "", (), ())
+    settings = make_serve_settings(environ={})
+    assert settings == ServeSettings()
+    assert settings.bodies
+    assert (settings.api_keys, settings.keep_days, settings.keep_mib) == ((), None, None)
+    assert (settings.host, settings.port, settings.trace_url) == ("127.0.0.1", 8787, "")
 
 
 def test_variables_set_what_options_do_not() -> None:
@@ -38,25 +30,27 @@ def test_variables_set_what_options_do_not() -> None:
         "HELICONE_LOCAL_ALLOWED_HOSTS": "helicone.test",
         "HELICONE_LOCAL_ALLOWED_ORIGINS": "http://localhost:3000",
     }
-    settings = read(environ, keep_days="1.5", api_keys=["mine"])
+    settings = make_serve_settings({"keep_days": 1.5, "api_keys": ["mine"]}, environ)
     assert settings == ServeSettings(
-        ("mine",),
-        False,
-        Retention(timedelta(days=1.5), 100 * 1024 * 1024),
-        "http://localhost:16686/trace/{trace_id}",
-        ("helicone.test",),
-        ("http://localhost:3000",),
+        api_keys=("mine",),
+        bodies=False,
+        keep_days=1.5,
+        keep_mib=100.0,
+        trace_url="http://localhost:16686/trace/{trace_id}",
+        allowed_hosts=("helicone.test",),
+        allowed_origins=("http://localhost:3000",),
     )
+    assert settings.keep_bytes == 100 * 1024 * 1024
 
 
 @pytest.mark.parametrize(
     ("environ", "given", "named"),
     [
-        ({"HELICONE_LOCAL_BODIES": "perhaps"}, {}, "HELICONE_LOCAL_BODIES is 'perhaps'"),
-        ({"HELICONE_LOCAL_KEEP_DAYS": "soon"}, {}, "HELICONE_LOCAL_KEEP_DAYS is 'soon'"),
-        ({}, {"keep_mib": "0"}, "--keep-mib is '0': give a number above 0, such as 500"),
-        ({}, {"keep_days": "-1"}, "--keep-days is '-1'"),
-        ({}, {"trace_url": "ftp://x/{trace_id}"}, "--trace-url: 'ftp://x/{trace_id}' is no http"),
+        ({"HELICONE_LOCAL_BODIES": "perhaps"}, {}, "HELICONE_LOCAL_BODIES='perhaps' can't be used"),
+        ({"HELICONE_LOCAL_KEEP_DAYS": "soon"}, {}, "HELICONE_LOCAL_KEEP_DAYS='soon' can't be used"),
+        ({}, {"keep_mib": 0}, "--keep-mib=0 can't be used: give a number above 0, such as 500"),
+        ({}, {"keep_days": -1}, "--keep-days=-1 can't be used"),
+        ({}, {"trace_url": "ftp://x/{trace_id}"}, "'ftp://x/{trace_id}' is no http"),
         ({}, {"trace_url": "http://x/"}, "has to hold {trace_id} or {session_id}"),
         ({}, {"trace_url": "http://x/{span}"}, "has to hold"),
         ({}, {"trace_url": "http://x/{"}, "is no URL of a trace"),
@@ -65,8 +59,8 @@ def test_variables_set_what_options_do_not() -> None:
 def test_a_wrong_setting_names_itself_its_value_and_the_remedy(
     environ: dict[str, str], given: dict[str, Any], named: str
 ) -> None:
-    with pytest.raises(WrongServeSetting) as refused:
-        read(environ, **given)
+    with pytest.raises(SettingError) as refused:
+        make_serve_settings(given, environ)
     assert named in str(refused.value)
 
 
@@ -76,7 +70,7 @@ def test_a_wrong_setting_names_itself_its_value_and_the_remedy(
         (["--allow-host", "a.test:80"], "'a.test:80' is no host name"),
         (["--allow-origin", "localhost"], "'localhost' is no origin"),
         (["--upstream", "ftp://x"], "--upstream: "),
-        (["--keep-days", "never"], "--keep-days is 'never'"),
+        (["--keep-days", "never"], "--keep-days='never' can't be used"),
     ],
 )
 def test_serve_does_not_start_with_a_wrong_setting(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+
+from otel_helicone.settings.bridge import BridgeSettings
+from otel_helicone.settings.options import add_options
 
 __all__ = ["add_bridge", "add_replay"]
 
@@ -15,30 +17,10 @@ def add_bridge(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "bridge",
         help="take OTLP from an OpenTelemetry Collector, and log to Helicone",
         description="Take spans from an OpenTelemetry Collector over OTLP/HTTP, keep them on disk,"
-        " and log those of LLM calls, tools and retrievals to Helicone. Every option is also a"
-        " variable; docs/bridge.md has them all.",
+        " and log those of LLM calls, tools and retrievals to Helicone. docs/bridge.md has all"
+        " settings; some are environment variables alone.",
     )
-    _add_spool(parser)
-    parser.add_argument(
-        "--host", help="the address to listen on (HELICONE_BRIDGE_HOST, else 127.0.0.1)"
-    )
-    parser.add_argument(
-        "--port",
-        type=_port,
-        help="the port to listen on, 0 for a free one (HELICONE_BRIDGE_PORT, else 4319)",
-    )
-    parser.add_argument(
-        "--allow-anonymous",
-        action="store_true",
-        help="listen beyond this machine without HELICONE_BRIDGE_TOKEN",
-    )
-    parser.add_argument(
-        "--wait",
-        metavar="SECONDS",
-        type=float,
-        help="how long after its last span a trace is taken for complete (HELICONE_BRIDGE_WAIT,"
-        " else 60)",
-    )
+    add_options(parser, BridgeSettings)
     parser.add_argument(
         "--endpoint",
         metavar="URL",
@@ -71,16 +53,6 @@ def add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(command=_replay, extra="bridge")
 
 
-def _add_spool(parser: argparse.ArgumentParser, **options: Any) -> None:
-    parser.add_argument(
-        "--spool",
-        metavar="PATH",
-        **options,
-        help="the file that holds what was not sent yet (HELICONE_BRIDGE_SPOOL, else one in the"
-        " user's state folder)",
-    )
-
-
 def _add_dead(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "dead",
@@ -95,7 +67,7 @@ def _add_dead(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     ):
         one = below.add_parser(name, help=about, description=f"{about.capitalize()}.")
         # It may stand before the command too; a default here would win over that.
-        _add_spool(one, default=argparse.SUPPRESS)
+        add_options(one, BridgeSettings, only="spool", default=argparse.SUPPRESS)
         if name == "list":
             one.add_argument("--json", action="store_true", help="print them as JSON, with bodies")
         else:
@@ -108,14 +80,7 @@ def _add_dead(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def _bridge(arguments: argparse.Namespace) -> int:
     from otel_helicone.bridge.command import run_bridge
 
-    return run_bridge(
-        host=arguments.host,
-        port=arguments.port,
-        allow_anonymous=arguments.allow_anonymous,
-        spool=arguments.spool,
-        wait=arguments.wait,
-        endpoint=arguments.endpoint,
-    )
+    return run_bridge(arguments)
 
 
 def _replay(arguments: argparse.Namespace) -> int:
@@ -126,7 +91,7 @@ def _replay(arguments: argparse.Namespace) -> int:
 
 def _dead(arguments: argparse.Namespace) -> int:
     from otel_helicone.bridge.dead_letters import drop, list_all, retry
-    from otel_helicone.settings_reading import SettingError
+    from otel_helicone.settings.reading import SettingError
 
     try:
         if arguments.dead_command == "list":
@@ -136,9 +101,3 @@ def _dead(arguments: argparse.Namespace) -> int:
     except SettingError as error:
         sys.stderr.write(f"otel-helicone: {error}\n")
         return 2
-
-
-def _port(text: str) -> int:
-    if text.isascii() and text.isdigit() and len(text) < 6 and int(text) < 65536:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 0 to 65535")

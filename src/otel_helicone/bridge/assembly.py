@@ -16,17 +16,17 @@ from typing import Final
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OTLPSpan
 from opentelemetry.sdk.trace import ReadableSpan
 
-from otel_helicone.bridge.settings import BridgeSettings
 from otel_helicone.bridge.spans import Origin, Traits, origin_of, readable, skeleton
 from otel_helicone.bridge.spool import Spool
 from otel_helicone.bridge.stored import Look, Row
 from otel_helicone.delivery.post import Post
-from otel_helicone.log_once import log_failure_once
 from otel_helicone.logs.observed import key_of
 from otel_helicone.logs.placing import Placer, SessionNames
 from otel_helicone.logs.request_id import request_id_of
 from otel_helicone.logs.translating import Skipped, Translator
+from otel_helicone.primitives.log_once import log_failure_once
 from otel_helicone.processor import HeliconeSpanProcessor
+from otel_helicone.settings.bridge import BridgeSettings
 
 __all__ = ["Assembler"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import logging
 import signal
@@ -9,36 +10,26 @@ import sys
 
 from otel_helicone.bridge.bridge import Bridge, PortTaken
 from otel_helicone.bridge.schema import SpoolError
-from otel_helicone.bridge.settings import BridgeSettings, make_bridge_settings
-from otel_helicone.settings_reading import SettingError
+from otel_helicone.settings.bridge import BridgeSettings, make_bridge_settings
+from otel_helicone.settings.options import given_options
+from otel_helicone.settings.reading import SettingError
 
 __all__ = ["run_bridge"]
 
 
-def run_bridge(
-    *,
-    host: str | None,
-    port: int | None,
-    allow_anonymous: bool,
-    spool: str | None,
-    wait: float | None,
-    endpoint: str | None,
-) -> int:
+def run_bridge(options: argparse.Namespace) -> int:
     """Run the bridge until Ctrl-C or SIGTERM; see :func:`.make_bridge_settings`.
+
+    Args:
+        options: what the command line said.
 
     Returns:
         The exit code: 0 after a stop, 1 where it could not run, 2 for a wrong setting.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
-        settings = make_bridge_settings(
-            host=host,
-            port=port,
-            allow_anonymous=allow_anonymous,
-            spool=spool,
-            wait=wait,
-            endpoint=endpoint,
-        )
+        given = given_options(BridgeSettings, options)
+        settings = make_bridge_settings(endpoint=options.endpoint, **given)
     except SettingError as error:
         return _failed(str(error), 2)
     try:

@@ -14,7 +14,7 @@ import aiohttp
 
 from otel_helicone.delivery.connection import proxy_for, user_agent
 from otel_helicone.delivery.post import Post
-from otel_helicone.exporter_settings import ExporterSettings
+from otel_helicone.settings.exporter import ExporterSettings
 
 __all__ = ["Connection"]
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from otel_helicone.bridge.schema import SpoolError, open_beside
-from otel_helicone.bridge.settings import spool_path
+from otel_helicone.settings.bridge import spool_path
 
 __all__ = ["drop", "list_all", "retry"]
 

@@ -19,9 +19,9 @@ from otel_helicone.bridge.decompression import ENCODINGS, BadCompression, TooLar
 from otel_helicone.bridge.metrics import BridgeMetrics
 from otel_helicone.bridge.otlp import JSON, PROTOBUF, BadRequest, answer, failure
 from otel_helicone.bridge.schema import SpoolError
-from otel_helicone.bridge.settings import BridgeSettings
 from otel_helicone.bridge.stored import Added, SpoolFull
-from otel_helicone.log_once import log_failure_once, warn_once
+from otel_helicone.primitives.log_once import log_failure_once, warn_once
+from otel_helicone.settings.bridge import BridgeSettings
 
 __all__ = ["Receiver"]
 

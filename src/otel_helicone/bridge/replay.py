@@ -33,7 +33,6 @@ from otel_helicone.bridge.metrics import BridgeMetrics
 from otel_helicone.bridge.otlp import BadRequest, decode
 from otel_helicone.bridge.schema import SpoolError
 from otel_helicone.bridge.sender import Sender
-from otel_helicone.bridge.settings import BridgeSettings, make_bridge_settings, spool_path
 from otel_helicone.bridge.spans import arrivals_of
 from otel_helicone.bridge.spool import Spool
 from otel_helicone.bridge.stored import SpoolFull
@@ -43,7 +42,8 @@ from otel_helicone.bridge.telemetry_files import (
     fingerprint,
     requests_in,
 )
-from otel_helicone.settings_reading import SettingError
+from otel_helicone.settings.bridge import BridgeSettings, make_bridge_settings, spool_path
+from otel_helicone.settings.reading import SettingError
 
 __all__ = ["run_replay"]
 

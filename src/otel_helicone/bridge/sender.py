@@ -19,8 +19,8 @@ from otel_helicone.bridge.spool import Spool
 from otel_helicone.bridge.stored import DuePost, SpoolFull
 from otel_helicone.delivery.retry_after import backoff
 from otel_helicone.delivery.verdict import Judgement, Verdict, judge_log
-from otel_helicone.exporter_settings import ExporterSettings
-from otel_helicone.log_once import log_failure_once, warn_once
+from otel_helicone.primitives.log_once import log_failure_once, warn_once
+from otel_helicone.settings.exporter import ExporterSettings
 
 __all__ = ["Sender"]
 

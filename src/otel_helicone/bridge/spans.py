@@ -19,14 +19,14 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 
-from otel_helicone.attribute_names import (
+from otel_helicone.dialects.describe import speaks_any
+from otel_helicone.primitives.attribute_names import (
     ASGI_EVENT_TYPE,
     HELICONE_REQUEST_ID,
     HELICONE_SESSION_ID,
     HELICONE_SESSION_NAME,
     HELICONE_SESSION_PATH,
 )
-from otel_helicone.dialects.describe import speaks_any
 
 __all__ = ["Arrival", "Origin", "Traits", "arrivals_of", "origin_of", "readable", "skeleton"]
 

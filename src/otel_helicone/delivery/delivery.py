@@ -7,8 +7,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -22,7 +21,7 @@ from otel_helicone.delivery.metrics import DeliveryMetrics
 from otel_helicone.delivery.post import Post
 from otel_helicone.delivery.sending import Flight, Outcome, Sending
 from otel_helicone.delivery.verdict import Judge, Judgement, Verdict
-from otel_helicone.log_once import log_failure_once, warn_once
+from otel_helicone.primitives.log_once import log_failure_once, warn_once
 
 __all__ = ["Delivery", "Outcome"]
 
@@ -76,7 +75,7 @@ class Delivery:
         # What is shown of it: neither user and password nor a query.
         port = parts.port or (443 if parts.scheme == "https" else 80)
         self._shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        self._connect = partial(Connection, self._endpoint, api_key, max_in_flight)
+        self._api_key = api_key
         self._judge = judge
         self._most = max_in_flight
         self._most_bytes = max_in_flight_bytes
@@ -95,6 +94,12 @@ class Delivery:
         engine = getattr(self, "_engine", None)
         if engine is not None and not self._closed:
             engine.close(0)
+
+    def _connector(self) -> Callable[[], Connection]:
+        # Not this object's method, which would keep it alive; and not a functools.partial, whose
+        # repr would show the key.
+        endpoint, api_key, most = self._endpoint, self._api_key, self._most
+        return lambda: Connection(endpoint, api_key, most)
 
     def _start_anew(self) -> None:
         self._changed = threading.Condition(threading.Lock())
@@ -231,7 +236,7 @@ class Delivery:
             engine = self._engine
             if engine is None and not self._closed:
                 engine = self._engine = Engine(
-                    self._connect, self._judge, weakref.WeakMethod(self._settle), self._metrics,
+                    self._connector(), self._judge, weakref.WeakMethod(self._settle), self._metrics,
                     self._key,
                 )  # fmt: skip
         self._metrics.started()

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from typing import Final
 
-from otel_helicone.log_once import warn_once
+from otel_helicone.primitives.log_once import warn_once
 
 __all__ = ["SECONDS_BETWEEN_TOTALS", "DropLog"]
 

@@ -16,7 +16,7 @@ from otel_helicone.delivery.metrics import DeliveryMetrics
 from otel_helicone.delivery.retry_after import backoff
 from otel_helicone.delivery.sending import Flight
 from otel_helicone.delivery.verdict import Judge, Judgement, Verdict
-from otel_helicone.log_once import log_failure_once
+from otel_helicone.primitives.log_once import log_failure_once
 
 __all__ = ["Engine"]
 

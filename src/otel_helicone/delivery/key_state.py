@@ -7,7 +7,7 @@ import time
 from typing import Final
 
 from otel_helicone.delivery.verdict import Judgement, Verdict
-from otel_helicone.log_once import warn_once
+from otel_helicone.primitives.log_once import warn_once
 
 __all__ = ["KeyState"]
 

@@ -15,8 +15,8 @@ from otel_helicone.doctor.settings_found import (
     unknown_variables,
     without_password,
 )
-from otel_helicone.exporter_settings import LOG_ENDPOINT, make_connection_settings
-from otel_helicone.settings_reading import SettingError
+from otel_helicone.settings.exporter import make_exporter_settings
+from otel_helicone.settings.reading import SettingError
 
 __all__ = ["Report", "examine"]
 
@@ -91,15 +91,7 @@ def examine(environ: Mapping[str, str], url: str | None, *, check: bool) -> Repo
 
 def _check(environ: Mapping[str, str]) -> KeyChecked:
     try:
-        settings = make_connection_settings(
-            api_key=None,
-            endpoint=None,
-            endpoint_variable="HELICONE_ENDPOINT",
-            default_endpoint=LOG_ENDPOINT,
-            timeout=None,
-            max_in_flight=None,
-            environ=environ,
-        )
+        settings = make_exporter_settings({}, environ)
     except SettingError:
         said = "a setting can't be used"
         return KeyChecked(endpoint="the log API", is_good=False, said=said)

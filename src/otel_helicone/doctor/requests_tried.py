@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
-from otel_helicone.injection.hosts import normal_host
+from otel_helicone.primitives.hosts import Origin, normal_host
 from otel_helicone.processor import HeliconeSpanProcessor
-from otel_helicone.setting_descriptions import SETTINGS
-from otel_helicone.settings import Settings, make_settings
-from otel_helicone.settings_reading import SettingError
+from otel_helicone.settings.processor import ProcessorSettings, make_processor_settings
+from otel_helicone.settings.reading import SettingError
+from otel_helicone.settings.table import known_variables
 
 __all__ = ["UrlTried", "adds_headers", "is_instrumented", "is_url", "try_url"]
 
@@ -102,19 +102,19 @@ def try_url(url: str) -> UrlTried:
     import httpx2
 
     try:
-        settings = make_settings()
+        settings = make_processor_settings()
         sent_to = _sent_to(url, httpx2)
     except SettingError:
         return UrlTried(url=url, gets_headers=False, why="a setting can't be used: see above")
     parsed = urlsplit(url)
-    port = parsed.port or _PORTS[parsed.scheme]
-    host = normal_host(parsed.hostname or "")
+    origin = Origin.of(parsed.scheme, parsed.hostname or "", parsed.port)
+    host = origin.host
     if sent_to is None:
         return UrlTried(url=url, gets_headers=False, why=_why_not(settings, host, parsed.port))
     if normal_host(sent_to) != host:
         why = f"HELICONE_GATEWAY={os.environ.get('HELICONE_GATEWAY')} sends it through {sent_to}"
         return UrlTried(url=url, gets_headers=True, why=why)
-    rule = next((one for one in settings.gateway_hosts if one.matches(host, port)), None)
+    rule = next((one for one in settings.gateway_hosts if one.matches(origin)), None)
     if rule is None:
         return UrlTried(url=url, gets_headers=True, why=f"{host} is a gateway")
     name = f"[{rule.host}]" if ":" in rule.host else rule.host
@@ -123,7 +123,7 @@ def try_url(url: str) -> UrlTried:
     return UrlTried(url=url, gets_headers=True, why=f"{host} matches {name}, {whose}")
 
 
-def _why_not(settings: Settings, host: str, port: int | None) -> str:
+def _why_not(settings: ProcessorSettings, host: str, port: int | None) -> str:
     if not settings.inject:
         return "HELICONE_INJECT is false; leave it out to put headers on requests"
     name = f"[{host}]" if ":" in host else host
@@ -138,9 +138,7 @@ def _why_not(settings: Settings, host: str, port: int | None) -> str:
 @contextmanager
 def _default_settings() -> Iterator[None]:
     """Hide the variables: what a package can do is not a matter of the settings."""
-    hidden = {
-        name: os.environ.pop(name) for name in {one.variable for one in SETTINGS} & {*os.environ}
-    }
+    hidden = {name: os.environ.pop(name) for name in known_variables() & {*os.environ}}
     try:
         yield
     finally:

@@ -9,9 +9,9 @@ import threading
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
-from otel_helicone import active_processors
-from otel_helicone.log_once import log_failure_once
-from otel_helicone.settings import Settings
+from otel_helicone.primitives.log_once import log_failure_once
+from otel_helicone.settings import in_use
+from otel_helicone.settings.processor import ProcessorSettings
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
@@ -39,7 +39,7 @@ if hasattr(os, "register_at_fork"):  # Windows has no fork
     os.register_at_fork(after_in_child=_renew_lock_after_fork)
 
 
-def activate(processor: SpanProcessor, settings: Settings) -> None:
+def activate(processor: SpanProcessor, settings: ProcessorSettings) -> None:
     """Note a processor as in use; turn injection on if it asks for it and it is not on yet.
 
     Clients that are imported already are instrumented now, the others when they are imported.
@@ -49,7 +49,7 @@ def activate(processor: SpanProcessor, settings: Settings) -> None:
         settings: its settings.
     """
     with _lock:
-        active_processors.add(processor, settings)
+        in_use.add(processor, settings)
         if settings.inject:
             for name in _MODULES:
                 # None stands for a module whose import was blocked.
@@ -61,9 +61,9 @@ def activate(processor: SpanProcessor, settings: Settings) -> None:
 def deactivate(processor: SpanProcessor) -> None:
     """Note a processor as shut down; turn injection off if no other asks for it."""
     with _lock:
-        was_injecting = active_processors.injecting()
-        active_processors.remove(processor)
-        if was_injecting and not active_processors.injecting():
+        was_injecting = in_use.injecting()
+        in_use.remove(processor)
+        if was_injecting and not in_use.injecting():
             from otel_helicone.injection import clients, websockets
 
             clients.uninstall_all()
@@ -85,7 +85,7 @@ def _wait_for_imports() -> None:
 
 def _on_import(module: ModuleType) -> None:
     # No lock: this runs inside an import, maybe one that activate() itself waits for.
-    if active_processors.injecting():
+    if in_use.injecting():
         _install(module.__name__)
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from otel_helicone.injection.answers import note_answer
 from otel_helicone.injection.headers import add_session_headers, take_off_helicone_headers
 from otel_helicone.injection.routing import take_detour
-from otel_helicone.log_once import warn_once
+from otel_helicone.primitives.log_once import warn_once
 
 if TYPE_CHECKING:
     from otel_helicone.injection.http_types import Request, Response

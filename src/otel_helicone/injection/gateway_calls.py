@@ -8,19 +8,17 @@ while an exporter is in use, such calls are noted with their time.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import deque
 from typing import Final
-
-from otel_helicone.after_fork import ForkedLock
 
 __all__ = ["claim", "note", "unwant", "want"]
 
-_MOST_TRACES: Final = 4096
-_MOST_CALLS: Final = 256
+_MAX_TRACES: Final = 4096
+_MAX_CALLS: Final = 256
 _wanted = 0
-_lock: Final = ForkedLock()
-# The times of the answers, in nanoseconds since 1970, by trace id.
-_calls: Final[OrderedDict[int, list[int]]] = OrderedDict()
+# The times of the answers, in nanoseconds since 1970, by trace id. Without a lock, for a signal
+# handler may come in between: each call on the dict and the deques is atomic.
+_calls: Final[dict[int, deque[int]]] = {}
 
 
 def want() -> None:
@@ -43,27 +41,30 @@ def note(trace_id: int) -> None:
     """
     if _wanted <= 0:
         return
-    with _lock:
-        times = _calls.setdefault(trace_id, [])
-        times.append(time.time_ns())
-        del times[:-_MOST_CALLS]
-        while len(_calls) > _MOST_TRACES:
-            _calls.popitem(last=False)
+    _calls.setdefault(trace_id, deque(maxlen=_MAX_CALLS)).append(time.time_ns())
+    while len(_calls) > _MAX_TRACES:
+        try:
+            _calls.pop(next(iter(_calls)), None)
+        except (RuntimeError, StopIteration):
+            pass  # another thread has changed it in between
 
 
 def claim(trace_id: int, start: int, end: int) -> bool:
-    """Tell whether a call of a trace was answered in this time. Each call is told of once.
+    """Return whether a call of a trace was answered in this time. Each call is told of once.
 
     Args:
         trace_id: the trace of the span of a call to a model.
         start: when the call began, in nanoseconds since 1970.
         end: when it ended, likewise.
     """
-    with _lock:
-        times = _calls.get(trace_id)
-        for at in times or ():
-            if start <= at <= end:
-                assert times is not None
+    times = _calls.get(trace_id)
+    if times is None:
+        return False
+    for at in tuple(times):
+        if start <= at <= end:
+            try:
                 times.remove(at)
-                return True
+            except ValueError:
+                continue  # another thread has claimed it
+            return True
     return False

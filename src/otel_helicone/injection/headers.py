@@ -3,42 +3,47 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
-from otel_helicone import active_processors
-from otel_helicone.injection.hosts import is_loopback
-from otel_helicone.log_once import log_failure_once, warn_once
-from otel_helicone.session_context.current import SessionContext, resolve
-from otel_helicone.settings import Settings
+from otel_helicone.primitives.header_names import (
+    HELICONE_PREFIX,
+    HeaderPair,
+    property_header,
+)
+from otel_helicone.primitives.hosts import Origin, is_loopback
+from otel_helicone.primitives.log_once import log_failure_once, warn_once
+from otel_helicone.session_context.current import resolve
+from otel_helicone.settings.in_use import is_gateway, settings_in_use
 
 if TYPE_CHECKING:
     from otel_helicone.injection.http_types import Headers, Request, Url
 
 __all__ = [
     "add_session_headers",
+    "session_pairs",
     "take_off_added",
     "take_off_header",
     "take_off_helicone_headers",
+    "warn_if_unrecorded",
 ]
 
-_DEFAULT_PORTS: Final = {"https": 443, "http": 80, "wss": 443, "ws": 80}
-_PREFIX: Final = b"helicone-"
+_PREFIX: Final = HELICONE_PREFIX.encode("ascii")
 # Only Helicone-* and Authorization are of interest; this spares the other headers a look.
 _FIRST_LETTERS: Final = b"hHaA"
 # The shapes of Helicone's API keys; a key of another shape is refused by the gateway, silently.
-_API_KEY: Final = rb"[sp]k-(helicone-)?([a-z]{2,6}-)?[a-z0-9]{7}(-[a-z0-9]{7}){3}(-[0-9a-f-]{36})?"
+_API_KEY: Final = r"[sp]k-(helicone-)?([a-z]{2,6}-)?[a-z0-9]{7}(-[a-z0-9]{7}){3}(-[0-9a-f-]{36})?"
 
 # Where a request keeps what was added to it, so that sending the same object again, in another
 # session, starts from the caller's own headers. A dict beside it would cost ten times as much.
 _ADDED: Final = "_otel_helicone_added"
 
 # Authorization values that were found well-formed, so that each key is parsed once.
-_MOST_KEYS: Final = 100
-_well_formed: Final[set[bytes]] = set()
+_MAX_KEYS: Final = 100
+_well_formed: Final[set[str]] = set()
 
 
 def add_session_headers(request: Request) -> Span | None:
@@ -56,19 +61,21 @@ def add_session_headers(request: Request) -> Span | None:
         sent_before = _ADDED in request.__dict__
         if sent_before:
             _take_off_added(request)
-        if not _is_gateway(url):
+        # The raw host is ASCII also for names in other scripts.
+        if not is_gateway(url.scheme, url.raw_host.decode("ascii", "replace"), url.port):
             if sent_before:
                 # It went to Helicone, and was given another address since.
                 _take_off_all(request)
             return None
         headers = request.headers
         present = {name.lower(): value for name, value in headers.raw if name[:1] in _FIRST_LETTERS}
-        _warn_if_unrecorded(url.host, present)
+        warn_if_unrecorded(
+            url.host, _text(present.get(b"helicone-auth")), _text(present.get(b"authorization"))
+        )
         span = trace.get_current_span()
-        settings = active_processors.settings_in_use()
-        context = resolve(span, settings, fix=True)
         added = []
-        for name, lower, value in _wanted(context, settings):
+        for name, value in session_pairs(span):
+            lower = name.lower().encode("ascii")
             if lower not in present:
                 headers[name] = value
                 added.append((lower, value))
@@ -79,48 +86,43 @@ def add_session_headers(request: Request) -> Span | None:
         return None
 
 
-def _wanted(context: SessionContext | None, settings: Settings) -> Iterator[tuple[str, bytes, str]]:
-    """Give the headers to add: name, name in lower case, value."""
-    if context is None:
-        properties = settings.properties
-    else:
-        yield "Helicone-Session-Id", b"helicone-session-id", context.id
-        yield "Helicone-Session-Path", b"helicone-session-path", context.path
-        if context.name is not None:
-            yield "Helicone-Session-Name", b"helicone-session-name", context.name
-        if context.user_id is not None:
-            yield "Helicone-User-Id", b"helicone-user-id", context.user_id
-        properties = context.properties
-    for name, value in properties.items():
-        yield f"Helicone-Property-{name}", f"helicone-property-{name}".encode("ascii"), value
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
+
+
+def session_pairs(span: Span) -> Sequence[HeaderPair]:
+    """Return the headers for a request that is sent now, with the texts that lead to it frozen.
+
+    Args:
+        span: the span that is current.
+    """
+    settings = settings_in_use()
+    context = resolve(span, settings, for_request=True)
+    if context is not None:
+        return context.pairs()
+    return [(property_header(name), value) for name, value in settings.properties.items()]
 
 
 def take_off_helicone_headers(request: Request, previous: Request) -> None:
-    """Take every ``Helicone-*`` header off a redirect that leaves Helicone, the caller's included.
+    """Take every ``Helicone-*`` header off a redirect to another origin, the caller's included.
 
     HTTP clients take ``Authorization`` off when a redirect leads to another origin; this does the
-    same for the headers that hold Helicone's key and what the sessions are about.
+    same for the headers that hold Helicone's key and what the sessions are about. Where the new
+    origin is Helicone's too, the session's are added again.
 
     Args:
         request: the request that follows the redirect; its headers are its own.
         previous: the request that was redirected.
     """
     try:
-        url, before = request.url, previous.url
-        if _is_gateway(url) or (url.host, _port(url)) == (before.host, _port(before)):
-            return
-        _take_off_all(request)
+        if not _origin(previous.url).keeps_credentials_to(_origin(request.url)):
+            _take_off_all(request)
     except Exception:
         log_failure_once("taking Helicone's headers off a redirect")
 
 
-def _port(url: Url) -> int | None:
-    return url.port or _DEFAULT_PORTS.get(url.scheme)
-
-
-def _is_gateway(url: Url) -> bool:
-    # The raw host is ASCII also for names in other scripts.
-    return active_processors.is_gateway(url.raw_host, _port(url))
+def _origin(url: Url) -> Origin:
+    return Origin.of(url.scheme, url.raw_host.decode("ascii", "replace"), url.port)
 
 
 def _take_off_all(request: Request) -> None:
@@ -154,20 +156,22 @@ def _replace_headers(request: Request, kept: Sequence[tuple[bytes, bytes]]) -> N
     request.headers = make(kept)  # type: ignore[call-arg]  # both stacks take a list of pairs
 
 
-def _warn_if_unrecorded(host: str, present: Mapping[bytes, bytes]) -> None:
+def warn_if_unrecorded(host: str, auth: str | None, authorization: str | None) -> None:
     """Warn where Helicone would answer as usual but record nothing.
 
     Recorded from the real gateway: with a ``Helicone-Auth`` that is missing, malformed or without
     ``Bearer`` the call works, the answer says ``helicone-status: success``, and no row is stored.
     A well-formed Helicone key in ``Authorization`` is taken as well. A gateway on this machine is
     left alone: the local Helicone needs no key.
+
+    Args:
+        host: where the request goes.
+        auth: its ``Helicone-Auth`` header.
+        authorization: its ``Authorization`` header.
     """
-    given = present.get(b"helicone-auth")
-    if _is_well_formed(given) or _is_well_formed(present.get(b"authorization")):
+    if _is_well_formed(auth) or _is_well_formed(authorization) or is_loopback(host):
         return
-    if is_loopback(host):
-        return
-    problem = "a malformed Helicone-Auth header" if given else "no Helicone-Auth header"
+    problem = "a malformed Helicone-Auth header" if auth else "no Helicone-Auth header"
     warn_once(
         f"unrecorded:{host}",
         "A call to %s has %s: it works, but Helicone records nothing of it. "
@@ -177,13 +181,13 @@ def _warn_if_unrecorded(host: str, present: Mapping[bytes, bytes]) -> None:
     )
 
 
-def _is_well_formed(authorization: bytes | None) -> bool:
+def _is_well_formed(authorization: str | None) -> bool:
     if authorization is None:
         return False
     if authorization in _well_formed:
         return True
-    if not authorization.startswith(b"Bearer ") or not re.fullmatch(_API_KEY, authorization[7:]):
+    if not authorization.startswith("Bearer ") or not re.fullmatch(_API_KEY, authorization[7:]):
         return False
-    if len(_well_formed) < _MOST_KEYS:
+    if len(_well_formed) < _MAX_KEYS:
         _well_formed.add(authorization)
     return True

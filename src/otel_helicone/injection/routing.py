@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from otel_helicone import active_processors
 from otel_helicone.injection.headers import take_off_added, take_off_header
-from otel_helicone.log_once import log_failure_once, warn_once
+from otel_helicone.primitives.header_names import HELICONE_AUTH
+from otel_helicone.primitives.log_once import log_failure_once, warn_once
+from otel_helicone.settings.in_use import gateway_in_use
 
 if TYPE_CHECKING:
     from otel_helicone.injection.http_types import Request, Url
-    from otel_helicone.settings import Gateway
+    from otel_helicone.settings.processor import Gateway
 
 __all__ = ["Detour", "take_detour"]
 
@@ -44,7 +45,6 @@ _OTHERS: Final = frozenset(
 _AZURE: Final = ".openai.azure.com"
 _TARGET: Final = "Helicone-Target-URL"
 _AZURE_BASE: Final = "Helicone-OpenAI-Api-Base"
-_AUTH: Final = "Helicone-Auth"
 # What both HTTP stacks raise where nothing was sent yet.
 _NOT_REACHED: Final = frozenset({"ConnectError", "ConnectTimeout"})
 
@@ -80,7 +80,7 @@ class Detour:
         if header is not None:
             self._add(header, f"{url.scheme}://{url.netloc.decode('ascii')}")
         if gateway.api_key is not None:
-            self._add(_AUTH, f"Bearer {gateway.api_key}")
+            self._add(HELICONE_AUTH, f"Bearer {gateway.api_key}")
 
     def _add(self, name: str, value: str) -> None:
         if name not in self._request.headers:  # the caller wins
@@ -129,7 +129,7 @@ def take_detour(request: Request) -> Detour | None:
         The detour; None for every other request, which is left as it is.
     """
     try:
-        gateway = active_processors.gateway_in_use()
+        gateway = gateway_in_use()
         if gateway is None:
             return None
         url = request.url

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any, Final, TypeAlias
 
-from otel_helicone.injection.plain_requests import add_headers, leaves_helicone, without_helicone
-from otel_helicone.log_once import log_failure_once
+from otel_helicone.injection.plain_requests import add_headers, without_helicone
+from otel_helicone.primitives.hosts import Origin
+from otel_helicone.primitives.log_once import log_failure_once
 
 __all__ = ["install", "uninstall"]
 
@@ -78,7 +79,7 @@ def _sending(send: _Method) -> _Method:
         try:
             # Before websockets 15 it was named otherwise.
             uri = self.uri if hasattr(self, "uri") else self.wsuri
-            add_headers(_url_of(uri), _Headers(request.headers))
+            add_headers(_origin_of(uri), _Headers(request.headers))
         except Exception:
             log_failure_once("adding session headers to a handshake")
         return send(self, request)
@@ -86,9 +87,8 @@ def _sending(send: _Method) -> _Method:
     return send_request
 
 
-def _url_of(uri: Any) -> str:
-    host = f"[{uri.host}]" if ":" in uri.host else uri.host
-    return f"{'wss' if uri.secure else 'ws'}://{host}:{uri.port}"
+def _origin_of(uri: Any) -> Origin:
+    return Origin.of("wss" if uri.secure else "ws", uri.host, uri.port)
 
 
 def _redirecting(process: _Method) -> _Method:
@@ -96,7 +96,7 @@ def _redirecting(process: _Method) -> _Method:
     def process_redirect(self: Any, error: Exception) -> Any:
         to = process(self, error)
         try:
-            if isinstance(to, str) and leaves_helicone(self.uri, to):
+            if isinstance(to, str) and not _keeps_credentials(self.uri, to):
                 if hasattr(self, "additional_headers"):
                     self.additional_headers = _kept(self.additional_headers)
                 else:  # websockets 14
@@ -107,6 +107,12 @@ def _redirecting(process: _Method) -> _Method:
         return to
 
     return process_redirect
+
+
+def _keeps_credentials(before: str, to: str) -> bool:
+    from websockets.uri import parse_uri
+
+    return _origin_of(parse_uri(before)).keeps_credentials_to(_origin_of(parse_uri(to)))
 
 
 def _kept(headers: Any) -> Any:

@@ -2,44 +2,43 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
-import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 
 from otel_helicone.local.access.rules import WrongAccess
 from otel_helicone.local.commands import store_path
-from otel_helicone.local.serve_settings import (
-    ServeArguments,
-    ServeSettings,
-    WrongServeSetting,
-    read_serve_settings,
-)
 from otel_helicone.local.server import LocalHelicone, PortTaken
+from otel_helicone.local.storage.retention import Retention
 from otel_helicone.local.storage.schema import StoreError
+from otel_helicone.settings.local import ServeSettings, make_serve_settings
+from otel_helicone.settings.options import given_options
+from otel_helicone.settings.reading import SettingError
 
 __all__ = ["serve"]
 
 
-def serve(store: Path, arguments: ServeArguments) -> int:
+def serve(store: Path, options: argparse.Namespace) -> int:
     """Run the server until Ctrl-C or SIGTERM; see :class:`~.server.LocalHelicone`.
 
     Args:
         store: the store's file.
-        arguments: what the command line said.
+        options: what the command line said.
 
     Returns:
         The exit code: 0 after a stop, 1 where the server could not run, 2 for a wrong argument.
     """
     try:
-        settings = read_serve_settings(arguments, os.environ)
-        helicone = _server(store, arguments, settings)
-    except WrongServeSetting as error:
+        settings = make_serve_settings(given_options(ServeSettings, options))
+        helicone = _server(store, settings)
+    except SettingError as error:
         return _failed(str(error), 2)
     except WrongAccess as error:
         return _failed(f"--allow-host or --allow-origin: {error}", 2)
@@ -49,7 +48,7 @@ def serve(store: Path, arguments: ServeArguments) -> int:
         with _stop_signals() as stop, helicone:
             # What is there by now stays: the collector need not walk over it for each page.
             gc.freeze()
-            _say(_greeting(helicone, arguments.upstream))
+            _say(_greeting(helicone, settings.upstream))
             # Looked at now and then, so that a server that fell over is noticed.
             while helicone.is_running and not stop.wait(1.0):
                 pass
@@ -63,20 +62,26 @@ def serve(store: Path, arguments: ServeArguments) -> int:
     return 0
 
 
-def _server(store: Path, arguments: ServeArguments, settings: ServeSettings) -> LocalHelicone:
+def _server(store: Path, settings: ServeSettings) -> LocalHelicone:
+    retention = None
+    if settings.keep_days is not None or settings.keep_bytes is not None:
+        days = settings.keep_days
+        retention = Retention(
+            max_age=None if days is None else timedelta(days=days), max_bytes=settings.keep_bytes
+        )
     return LocalHelicone(
         store,
-        arguments.port,
-        arguments.upstream,
-        arguments.latency_ms,
-        listen_on=arguments.listen_on,
-        max_body_bytes=arguments.max_body_bytes,
-        api_keys=settings.api_keys,
+        settings.port,
+        settings.upstream,
+        settings.latency,
+        listen_on=settings.host,
+        max_body_bytes=settings.max_body_bytes,
+        api_keys=settings.api_keys or None,
         allowed_hosts=settings.allowed_hosts,
         allowed_origins=settings.allowed_origins,
-        login=arguments.login,
+        login=settings.login,
         bodies=settings.bodies,
-        retention=settings.retention,
+        retention=retention,
         trace_url=settings.trace_url,
     )
 

@@ -16,17 +16,17 @@ import uvicorn
 from otel_helicone.local.access.csrf import CsrfTokens
 from otel_helicone.local.access.rules import is_loopback, make_access_rules
 from otel_helicone.local.app import DEFAULT_MAX_BODY_BYTES, create_app
-from otel_helicone.local.built_in.upstream import DEFAULT_LATENCY_MS, BuiltInUpstream
+from otel_helicone.local.built_in.upstream import BuiltInUpstream
 from otel_helicone.local.gateway.forwarding import ForwardingUpstream
 from otel_helicone.local.gateway.gateway import Gateway
 from otel_helicone.local.gateway.upstream import Upstream
 from otel_helicone.local.log_api.api_keys import ApiKeys, make_api_key
 from otel_helicone.local.log_api.intake import LogIntake
 from otel_helicone.local.pages.site import Site
-from otel_helicone.local.pages.trace_link import checked_trace_url
 from otel_helicone.local.storage.retention import Retention
 from otel_helicone.local.storage.store import Store
 from otel_helicone.local.storage.writer import StoreWriter
+from otel_helicone.settings.local import DEFAULT_LATENCY_MS, checked_trace_url
 
 __all__ = ["LocalHelicone", "PortTaken"]
 

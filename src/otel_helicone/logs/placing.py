@@ -13,20 +13,16 @@ from typing import Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from otel_helicone import active_processors
-from otel_helicone.attribute_names import (
+from otel_helicone.dialects.description import Description, Kind
+from otel_helicone.logs.observed import Observed, SpanKey, key_of, parent_key_of
+from otel_helicone.primitives.attribute_names import (
     ENDUSER_ID,
     HELICONE_SESSION_ID,
     HELICONE_SESSION_NAME,
     HELICONE_SESSION_PATH,
     USER_ID,
 )
-from otel_helicone.dialects.description import Description, Kind
-from otel_helicone.logs.observed import Observed, SpanKey, key_of, parent_key_of
-from otel_helicone.session_context import finished
-from otel_helicone.session_context.ancestry import session_id_of_trace
-from otel_helicone.session_context.current import SessionContext, context_of_finished
-from otel_helicone.session_context.escaping import (
+from otel_helicone.primitives.escaping import (
     MAX_PROPERTY_VALUE_LENGTH,
     escape_property_name,
     escape_segment,
@@ -34,8 +30,12 @@ from otel_helicone.session_context.escaping import (
     escape_value,
     split_path,
 )
-from otel_helicone.session_context.path import Path
-from otel_helicone.session_context.segments import default_segment
+from otel_helicone.primitives.path import Path
+from otel_helicone.primitives.segments import default_segment
+from otel_helicone.session_context import finished
+from otel_helicone.session_context.current import SessionContext, context_of_finished
+from otel_helicone.session_context.local_trace import session_id_of_trace
+from otel_helicone.settings.in_use import settings_in_use
 
 __all__ = ["MISSING_SEGMENT", "Placer", "SessionNames"]
 
@@ -144,7 +144,7 @@ class Placer:
         span, description = observed.span, observed.description
         session_id = escape_session_id(description.session_id)
         if session_id is None:
-            settings = active_processors.settings_in_use()
+            settings = settings_in_use()
             session_id = session_id_of_trace(observed.key[0], settings.session_id_format)
         path = (
             Path.of(split_path(description.session_path))

@@ -16,13 +16,14 @@ from typing import Any, Final
 
 from otel_helicone.dialects.description import Json
 from otel_helicone.logs.shortening import shortened
+from otel_helicone.primitives.header_names import REQUEST_ID, property_header
 from otel_helicone.session_context.current import SessionContext
 
 __all__ = ["LogRecord", "to_bytes"]
 
 # What the official manual logger gives as the URL of a provider that it does not know.
 _URL: Final = "custom-model-nopath"
-_SHORTENED: Final = "Helicone-Property-content-shortened"
+_SHORTENED: Final = property_header("content-shortened")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +82,8 @@ class LogRecord:
     def _envelope(
         self, request: Mapping[str, Json], response: Mapping[str, Json], *, cut: bool
     ) -> dict[str, Any]:
-        meta = self.context.headers()
-        meta["Helicone-Request-Id"] = self.request_id
+        meta = dict(self.context.pairs())
+        meta[REQUEST_ID] = self.request_id
         if self.omit_request:
             meta["Helicone-Omit-Request"] = "true"
         if self.omit_response:

@@ -6,8 +6,8 @@ from collections import OrderedDict
 from typing import Final
 from uuid import UUID, uuid5
 
-from otel_helicone.after_fork import ForkedLock
 from otel_helicone.logs.observed import SpanKey
+from otel_helicone.primitives.after_fork import ForkedLock
 
 __all__ = ["note_request_id", "request_id_for", "request_id_of"]
 

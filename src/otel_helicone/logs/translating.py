@@ -10,14 +10,9 @@ from typing import Any, Final, Literal, TypeAlias
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
-from otel_helicone import active_processors
-from otel_helicone.after_fork import ForkedLock
-from otel_helicone.attribute_names import HELICONE_REQUEST_ID
 from otel_helicone.dialects.describe import describe, speaks_any
 from otel_helicone.dialects.description import Description, Failure, Json, Kind
 from otel_helicone.injection import gateway_calls
-from otel_helicone.injection.hosts import normal_host
-from otel_helicone.log_once import log_failure_once
 from otel_helicone.logs.bodies import bodies_of
 from otel_helicone.logs.joining import CallJoiner
 from otel_helicone.logs.observed import Observed, SpanKey, key_of, parent_key_of
@@ -25,7 +20,12 @@ from otel_helicone.logs.placing import Placer
 from otel_helicone.logs.record import LogRecord
 from otel_helicone.logs.request_id import note_request_id, request_id_of
 from otel_helicone.logs.routes import CUSTOM_PATH, path_for
+from otel_helicone.primitives.after_fork import ForkedLock
+from otel_helicone.primitives.attribute_names import HELICONE_REQUEST_ID
+from otel_helicone.primitives.hosts import normal_host
+from otel_helicone.primitives.log_once import log_failure_once
 from otel_helicone.session_context.current import SessionContext
+from otel_helicone.settings.in_use import gateway_in_use, is_helicone
 
 __all__ = ["Include", "Records", "Redact", "Skipped", "Translator"]
 
@@ -266,7 +266,7 @@ def _is_gateway(description: Description) -> bool:
     address = description.server_address
     if address is None:
         return False
-    return active_processors.is_helicone(normal_host(address), description.server_port)
+    return is_helicone(normal_host(address), description.server_port)
 
 
 def _tell_http_statuses(batch: dict[SpanKey, Observed]) -> None:
@@ -291,7 +291,7 @@ def _was_logged(observed: Observed, batch: dict[SpanKey, Observed]) -> bool:
         return True
     if not observed.description.kind.is_call:
         return False
-    if observed.description.server_address is not None and not active_processors.gateway_in_use():
+    if observed.description.server_address is not None and not gateway_in_use():
         return False  # told, and not a gateway
     # Some instrumentations' spans are not current while the request is sent, so that Helicone's
     # answer is noted on a span around them.

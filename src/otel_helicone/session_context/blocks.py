@@ -4,32 +4,45 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, ParamSpec, TypeVar, cast
 from uuid import uuid4
 
 from opentelemetry.context import Context, attach, create_key, get_current, set_value
 
-from otel_helicone.log_once import log_failure_once
-from otel_helicone.session_context.escaping import (
+from otel_helicone.primitives.escaping import (
     MAX_PROPERTY_VALUE_LENGTH,
     escape_property_name,
     escape_session_id,
     escape_value,
     split_path,
 )
-from otel_helicone.session_context.path import Path
+from otel_helicone.primitives.log_once import log_failure_once
+from otel_helicone.primitives.path import Path
 
-__all__ = ["Block", "FirstName", "Frame", "PathBase", "block_in", "in_use", "session"]
+__all__ = [
+    "Block",
+    "Frame",
+    "PathBase",
+    "block_in",
+    "in_use",
+    "make_block",
+    "safe_properties",
+    "session",
+    "stay_in",
+]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 _BLOCK_KEY: Final = create_key("otel-helicone-session-block")
 _NO_PROPERTIES: Final[Mapping[str, str]] = MappingProxyType({})
+
+_order: Final = count(1)
 
 # Until the first block of the process, no span has to look for one at its start (0.15 µs).
 in_use = False
@@ -45,36 +58,60 @@ class PathBase:
         self.path = path
 
 
-class FirstName:
-    """The name that a session without one of its own was first sent with."""
-
-    __slots__ = ("name",)
-
-    def __init__(self) -> None:
-        self.name: str | None = None
-
-
 @dataclass(frozen=True)
 class Block:
-    """One entered ``session(...)`` block, with what it takes over from the blocks around it."""
+    """What the application says of the session, in one entered block or for the rest of a trace.
+
+    Attributes:
+        id: the session's id.
+        name: its name as it was given; None where that is left to the root span.
+        base: where paths inside start; None for the trace's root.
+        user_id: the user, or None.
+        properties: custom properties.
+        order: counts the blocks of the process: the later one of two goes before the other.
+    """
 
     id: str
     name: str | None
     base: PathBase | None
     user_id: str | None
     properties: Mapping[str, str]
-    first_name: FirstName
-    """Shared by the blocks of one session."""
+    order: int
 
-    @property
-    def session_name(self) -> str | None:
-        """The name as it was given, else as it was first sent, else None."""
-        return self.name or self.first_name.name
 
-    def fix_session_name(self, name: str | None) -> None:
-        """Keep the first name that is sent: Helicone groups by id and name together."""
-        if self.name is None and self.first_name.name is None:
-            self.first_name.name = name
+def make_block(
+    around: Block | None,
+    session_id: str | None,
+    name: str | None,
+    segments: Sequence[str] | None,
+    user_id: str | None,
+    properties: Mapping[str, str],
+) -> Block:
+    """Return a block with what it takes over from the one around it; all texts are safe already.
+
+    Args:
+        around: the block around it, if any.
+        session_id: the session's id, if it was given.
+        name: the session's name, likewise.
+        segments: where paths inside start, likewise.
+        user_id: the user, likewise.
+        properties: custom properties.
+    """
+    base = None if segments is None else PathBase(Path.of(segments))
+    if around is None:
+        made = session_id or str(uuid4())
+        return Block(made, name, base, user_id, properties, next(_order))
+    says_something = segments is not None or user_id or properties
+    stays = session_id is None and name is None and bool(says_something)
+    return Block(
+        around.id if stays else session_id or str(uuid4()),
+        name or around.name,
+        base or around.base,
+        user_id or around.user_id,
+        # The nearest first: where there are too many for a request, the others are left out.
+        MappingProxyType({**properties, **around.properties, **properties}),
+        next(_order),
+    )
 
 
 class Frame:
@@ -93,7 +130,7 @@ class Frame:
 
 
 def block_in(context: Context | None) -> Block | None:
-    """Give the nearest block of a context, of the current one where it is None."""
+    """Return the nearest block of a context, of the current one where it is None."""
     frame = _frame_in(get_current() if context is None else context)
     return None if frame is None else frame.block
 
@@ -101,6 +138,14 @@ def block_in(context: Context | None) -> Block | None:
 def _frame_in(context: Context) -> Frame | None:
     frame = context.get(_BLOCK_KEY)
     return frame if isinstance(frame, Frame) else None
+
+
+def stay_in(block: Block) -> None:
+    """Have a block hold in the current context from now on, without an end."""
+    global in_use
+    in_use = True
+    current = get_current()
+    attach(set_value(_BLOCK_KEY, Frame(block, _frame_in(current), object()), current))
 
 
 def _leave(owner: object) -> None:
@@ -164,7 +209,7 @@ class session:  # noqa: N801 - used like a function, as contextlib's own classes
         self._name = escape_value(name)
         self._segments = None if path is None else split_path(path)
         self._user_id = escape_value(user_id)
-        self._properties = _safe_properties(properties)
+        self._properties = safe_properties(properties)
 
     def __enter__(self) -> None:
         attach(self._inside(get_current(), self))
@@ -194,31 +239,15 @@ class session:  # noqa: N801 - used like a function, as contextlib's own classes
         global in_use
         in_use = True
         outer = _frame_in(outside)
-        block = self._block(None if outer is None else outer.block)
-        return set_value(_BLOCK_KEY, Frame(block, outer, owner), outside)
-
-    def _block(self, around: Block | None) -> Block:
-        base = None if self._segments is None else PathBase(Path.of(self._segments))
-        if around is None:
-            return Block(
-                self._id or str(uuid4()),
-                self._name,
-                base,
-                self._user_id,
-                self._properties,
-                FirstName(),
-            )
-        says_something = self._segments is not None or self._user_id or self._properties
-        stays = self._id is None and self._name is None and bool(says_something)
-        return Block(
-            around.id if stays else self._id or str(uuid4()),
-            self._name or around.name,
-            base or around.base,
-            self._user_id or around.user_id,
-            # The nearest first: where there are too many for a request, the others are left out.
-            MappingProxyType({**self._properties, **around.properties, **self._properties}),
-            around.first_name if stays else FirstName(),
+        block = make_block(
+            None if outer is None else outer.block,
+            self._id,
+            self._name,
+            self._segments,
+            self._user_id,
+            self._properties,
         )
+        return set_value(_BLOCK_KEY, Frame(block, outer, owner), outside)
 
     @contextmanager
     def _entered(self) -> Generator[None]:
@@ -316,7 +345,8 @@ class _OwnContext:
         self._outside = self._context
 
 
-def _safe_properties(properties: Mapping[str, str] | None) -> Mapping[str, str]:
+def safe_properties(properties: Mapping[str, str] | None) -> Mapping[str, str]:
+    """Return custom properties made safe for headers; those that can't be are left out."""
     if not properties:
         return _NO_PROPERTIES
     safe = {}

@@ -2,48 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
-from otel_helicone import active_processors
-from otel_helicone.attribute_names import (
-    HELICONE_SESSION_ID,
-    HELICONE_SESSION_NAME,
-)
-from otel_helicone.log_once import log_failure_once, warn_once
-from otel_helicone.session_context import blocks, remote
-from otel_helicone.session_context.ancestry import (
-    SpanNode,
-    chain_of,
-    node_around,
-    node_of,
-    parent_of,
-    session_id_of_trace,
-    settings_of,
-    stamped_on,
-)
-from otel_helicone.session_context.blocks import Block, block_in
-from otel_helicone.session_context.escaping import (
+from otel_helicone.primitives.escaping import (
     MAX_PROPERTY_VALUE_LENGTH,
     escape_session_id,
     escape_value,
 )
-from otel_helicone.session_context.remote import remote_in, remote_of
-from otel_helicone.session_context.stamping import fix_and_restamp, restamp
+from otel_helicone.primitives.header_names import HeaderPair, header_pairs, property_header
+from otel_helicone.primitives.log_once import log_failure_once, warn_once
+from otel_helicone.session_context import blocks, remote
+from otel_helicone.session_context.blocks import Block, block_in, make_block, safe_properties
+from otel_helicone.session_context.local_trace import (
+    SpanNode,
+    effective_block,
+    node_of,
+    session_id_of_trace,
+)
+from otel_helicone.session_context.remote import remote_in
+from otel_helicone.session_context.sent_names import first_name, sent_name
 from otel_helicone.session_context.texts import (
     base_of,
-    block_of,
+    freeze,
+    freeze_name,
+    name_of,
+    notice_changes,
     path_above,
-    path_of,
-    said_by,
-    session_name_of,
+    refresh,
 )
-from otel_helicone.settings import Settings
+from otel_helicone.settings.in_use import settings_in_use
+from otel_helicone.settings.processor import ProcessorSettings
 
 __all__ = [
     "SessionContext",
@@ -51,6 +45,7 @@ __all__ = [
     "current_session",
     "resolve",
     "session_headers",
+    "set_session",
 ]
 
 _NO_PROPERTIES: Final[Mapping[str, str]] = MappingProxyType({})
@@ -86,9 +81,9 @@ class SessionContext:
         return SessionContext, texts
 
     def headers(self) -> dict[str, str]:
-        """Give the request headers that carry this session context to Helicone.
+        """Return the request headers that carry this session context to Helicone.
 
-        They hold the names of this moment, which are fixed by it: a span that is renamed later
+        They hold the names of this moment, which are frozen by it: a span that is renamed later
         keeps its text in this trace's paths.
 
         Returns:
@@ -97,35 +92,27 @@ class SessionContext:
         """
         try:
             if self._span is not None:
-                fix_and_restamp(self._span)
-                return dict(_header_pairs(_of_span(self._span, self._block, fix=True)))
+                return dict(_of_span(self._span, self._block, for_request=True).pairs())
         except Exception:
-            log_failure_once("fixing the names in a session's path")
-        return dict(_header_pairs(self))
+            log_failure_once("freezing the names in a session's path")
+        return dict(self.pairs())
 
-
-def _header_pairs(context: SessionContext) -> Iterator[tuple[str, str]]:
-    yield "Helicone-Session-Id", context.id
-    yield "Helicone-Session-Path", context.path
-    if context.name is not None:
-        yield "Helicone-Session-Name", context.name
-    if context.user_id is not None:
-        yield "Helicone-User-Id", context.user_id
-    for name, value in context.properties.items():
-        yield f"Helicone-Property-{name}", value
+    def pairs(self) -> list[HeaderPair]:
+        """Return the names and values of those headers, as they are known by now."""
+        return header_pairs(self.id, self.path, self.name, self.user_id, self.properties)
 
 
 def current_session() -> SessionContext | None:
-    """Give the session context of this moment, from the current span and ``session(...)`` blocks.
+    """Return the session context of this moment, from the current span and what was said around it.
 
     Returns:
-        The session context, or None outside of every span and every block.
+        The session context, or None outside of every span and every ``session(...)`` block.
     """
-    return _current(fix=False)
+    return _current(for_request=False)
 
 
 def session_headers() -> dict[str, str]:
-    """Give the Helicone headers of this moment, for clients that can't be instrumented.
+    """Return the Helicone headers of this moment, for clients that can't be instrumented.
 
     Example::
 
@@ -134,47 +121,103 @@ def session_headers() -> dict[str, str]:
     Returns:
         A new dict, empty outside of every span and every block.
     """
-    context = _current(fix=True)
-    return {} if context is None else context.headers()
+    context = _current(for_request=True)
+    return {} if context is None else dict(context.pairs())
 
 
-def _current(*, fix: bool) -> SessionContext | None:
+def set_session(
+    id: str | None = None,  # noqa: A002 - Helicone's word for it
+    *,
+    name: str | None = None,
+    user_id: str | None = None,
+    properties: Mapping[str, str] | None = None,
+) -> None:
+    """Say which session the rest of the current trace belongs to, in this process.
+
+    Unlike a ``with session(...)`` block it has no end: it holds for all spans and LLM calls of the
+    trace from now on, whatever ends in between. So it is right for a response that is streamed
+    after its handler has returned, and for the background tasks of a request::
+
+        @app.post("/chat/{conversation}")
+        async def chat(conversation: str) -> StreamingResponse:
+            set_session(conversation)
+            return StreamingResponse(answer())  # answer() asks the model later
+
+    A block that is entered later goes before it, inside of that block. Without a current span it
+    holds for the current context, as a context variable does.
+
+    Args:
+        id: the session's id. None leaves it as it is, or makes a random UUID where a new name, or
+            nothing at all, is given.
+        name: the session's name. None leaves it to the root span's name.
+        user_id: the user, sent as ``Helicone-User-Id``.
+        properties: custom properties, sent as ``Helicone-Property-*``; names are lower-cased.
+
+    Values are made safe for a header by percent-encoding; nothing here raises.
+
+    Added in 0.2.0.
+    """
     try:
-        span = trace.get_current_span()
-        return resolve(span, active_processors.settings_in_use(), fix=fix)
+        node = node_of(trace.get_current_span())
+        around = block_in(None)
+        if node is not None:
+            around = effective_block(around or node.block, node.trace)
+        safe = safe_properties(properties)
+        session_id = escape_session_id(id)
+        says_more = bool(user_id or safe) and name is None
+        if session_id is None and around is None and says_more:
+            # Stays in the session that the trace has without any block.
+            now = _current(for_request=False)
+            session_id = None if now is None else now.id
+        block = make_block(
+            around, session_id, escape_value(name), None, escape_value(user_id), safe
+        )
+        if node is None:
+            blocks.stay_in(block)
+        else:
+            node.trace.block = block
+            refresh(node.trace)
+    except Exception:
+        log_failure_once("setting the session of a trace")
+
+
+def _current(*, for_request: bool) -> SessionContext | None:
+    try:
+        return resolve(trace.get_current_span(), settings_in_use(), for_request=for_request)
     except Exception:
         log_failure_once("looking for the current session")
         return None
 
 
-def resolve(span: Span, defaults: Settings, *, fix: bool = False) -> SessionContext | None:
+def resolve(
+    span: Span, defaults: ProcessorSettings, *, for_request: bool = False
+) -> SessionContext | None:
     """Resolve the session context of a span, by the rules of the session context.
 
     Args:
         span: the span that is current; an invalid one where there is none.
         defaults: the settings for spans that no processor has seen, such as unsampled ones.
-        fix: whether a request is to carry the result, so that its texts have to stay.
+        for_request: whether a request is to carry the result, so that its texts are frozen.
 
     Returns:
         The session context; None where neither a span nor a block is there.
     """
     block = block_in(None) if blocks.in_use else None
-    span_context = span.get_span_context()
-    node = None
-    if span_context.is_valid:
-        node = node_of(span_context) or node_around(span)
+    node = node_of(span)
     if node is not None:
-        if fix and (node.texts is None or not node.texts.fixed):
-            fix_and_restamp(node)
-        return _of_span(node, block, fix=fix)
+        return _of_span(node, block, for_request=for_request)
     if block is not None:
         path = "/" if block.base is None else block.base.path.text
+        name = block.name or sent_name(block.id)
+        if for_request and name is not None:
+            first_name(block.id, name)
         properties = _merged(defaults.properties, block.properties)
-        return SessionContext(block.id, path, block.session_name, block.user_id, properties)
+        return SessionContext(block.id, path, name, block.user_id, properties)
     sent = remote_in(None) if remote.in_use else None
     if sent is not None:
         properties = _merged(defaults.properties)
         return SessionContext(sent.id, sent.path.text, sent.name, properties=properties)
+    span_context = span.get_span_context()
     if span_context.is_valid:
         # Unsampled, remote, or of a provider without the processor: neither its name nor its
         # parents are known, but the trace id is.
@@ -184,150 +227,79 @@ def resolve(span: Span, defaults: Settings, *, fix: bool = False) -> SessionCont
 
 
 def context_of_finished(node: SpanNode, *, is_request: bool) -> SessionContext:
-    """Give the session context of a span that has ended, with its names fixed.
+    """Return the session context of a span that has ended, with its names frozen.
 
     Args:
         node: the span's node.
         is_request: whether the span turned out to be the request itself, so that it adds no
             segment, whatever could be known of it while it was open.
     """
-    if node.texts is None or not node.texts.fixed:
-        fix_and_restamp(node)
-    context = _of_span(node, None, fix=True)
-    if is_request and node.texts is not None and node.texts.segment is not None:
-        parent = parent_of(node)
-        above = path_above(node)
-        if above is None and parent is not None:
-            above = path_of(parent)
-        path = "/" if above is None else above.text
-        return replace(context, path=path, _span=None, _block=None)
-    return replace(context, _span=None, _block=None)
+    context = _of_span(node, None, for_request=True)
+    path = path_above(node).text if is_request else context.path
+    return SessionContext(context.id, path, context.name, context.user_id, context.properties)
 
 
-def _of_span(node: SpanNode, around: Block | None, *, fix: bool) -> SessionContext:
-    chain = chain_of(node)
-    root = chain[-1]
-    settings = settings_of(root)
-    said = _said_along(chain, settings)
+def _of_span(node: SpanNode, around: Block | None, *, for_request: bool) -> SessionContext:
+    local_trace = node.trace
+    notice_changes(node)
+    if for_request:
+        freeze(node)
     # A block that the span itself started in counts where its context did not come along.
-    block = around or block_of(node)
-    if block is None:
-        session_id = said.session_id or _id_without_own(root, said.listed_id, settings)
-        if _is_stamped_otherwise(node, session_id) or (
-            said.session_id is not None and _is_any_stamped_otherwise(chain, settings)
-        ):
-            restamp(root)  # an id was set, since, on a span between this one and the root
-        return SessionContext(
-            session_id,
-            path_of(node).text,
-            session_name_of(root, said.session_name),
-            said.user_id,
-            _merged(settings.properties, said.properties)
-            if settings.properties or said.properties
-            else _NO_PROPERTIES,
-            node,
-        )
-    if block.base is None or block.base is base_of(node):
-        path = path_of(node).text
+    block_here = around or node.block
+    block = effective_block(block_here, local_trace)
+    session = node.session
+    session_id, name = session.id, session.name
+    if block is not session.block and block is not None:
+        session_id, name = block.id, name_of(local_trace, block.id, block, session.own_name)
+    if for_request:
+        is_given = block is not None and block.name is not None
+        name = freeze_name(local_trace, session_id, name, is_given=is_given)
+        if session_id == session.id and name != session.name:
+            refresh(local_trace)  # others have sent another name first
+    base = None if block_here is None else block_here.base
+    if base is None or base is base_of(node):
+        path = node.path
     else:
-        # The block was entered inside the span: nothing of the span is in it.
-        path = block.base.path.text
-    name = block.session_name or session_name_of(root, said.session_name)
-    if fix:
-        block.fix_session_name(name)
-    return SessionContext(
-        block.id,
-        path,
-        name,
-        block.user_id or said.user_id,
-        _merged(settings.properties, said.properties, block.properties),
-        node,
-        around,
-    )
+        path = base.path  # the block was entered inside the span: nothing of the span is in it
+    user_id, properties = _user_and_properties(node, block, local_trace.settings)
+    return SessionContext(session_id, path.text, name, user_id, properties, node, around)
 
 
-def _id_without_own(root: SpanNode, listed_id: str | None, settings: Settings) -> str:
-    """Give the session id of a trace in which no span sets one: sent, listed, or the trace id."""
-    sent = remote_of(root)
-    if sent is not None:
-        return sent.id
-    return listed_id or session_id_of_trace(root.context[0], settings.session_id_format)
-
-
-def _is_stamped_otherwise(node: SpanNode, session_id: str) -> bool:
-    stamped = stamped_on(node)
-    if stamped is None or stamped[0] is None or stamped[0] == session_id:
-        return False
-    # Where the application set the id on this very span, its stamp was replaced for good.
-    return node.texts is None or escape_session_id(node.texts.own_id) != session_id
-
-
-def _is_any_stamped_otherwise(chain: list[SpanNode], settings: Settings) -> bool:
-    """Tell whether the stamp of any ancestor is not what it says, or those above it say."""
-    own: str | None = None
-    listed: str | None = None
-    for node in reversed(chain):
-        said = _Said()
-        said.hear(said_by(node, settings) or {}, settings)
-        own, listed = said.session_id or own, said.listed_id or listed
-        if said.session_id is None and _is_stamped_otherwise(
-            node, own or _id_without_own(chain[-1], listed, settings)
-        ):
-            return True
-    return False
-
-
-class _Said:
-    """What the attributes of a span and its ancestors say, the nearest of each kind."""
-
-    session_id: str | None = None
-    listed_id: str | None = None
-    session_name: str | None = None
+def _user_and_properties(
+    node: SpanNode, block: Block | None, settings: ProcessorSettings
+) -> tuple[str | None, Mapping[str, str]]:
+    """Return what a block says, else the attributes of the span and those above it."""
     user_id: str | None = None
-    properties: dict[str, str] | None = None
-
-    def hear(self, attributes: Mapping[str, object], settings: Settings) -> None:
-        """Take in what a span says, after those below it."""
-        if self.session_id is None:
-            self.session_id = escape_session_id(attributes.get(HELICONE_SESSION_ID))
-        if self.session_name is None:
-            self.session_name = escape_value(attributes.get(HELICONE_SESSION_NAME))
-        for attribute in settings.session_id_attributes:
-            self.listed_id = self.listed_id or escape_session_id(attributes.get(attribute))
-        for attribute in settings.user_id_attributes:
-            self.user_id = self.user_id or escape_value(attributes.get(attribute))
-        for attribute, name in settings.property_attributes.items():
-            value = escape_value(attributes.get(attribute), MAX_PROPERTY_VALUE_LENGTH)
-            if value is not None:
-                self.properties = self.properties or {}
-                self.properties.setdefault(name, value)
-
-
-_NOTHING_SAID: Final = _Said()
+    found: dict[str, str] = {}
+    link: SpanNode | None = node
+    while link is not None:
+        said = link.said
+        if said is not None:
+            for attribute in settings.user_id_attributes:
+                user_id = user_id or escape_value(said.get(attribute))
+            for attribute, name in settings.property_attributes.items():
+                value = escape_value(said.get(attribute), MAX_PROPERTY_VALUE_LENGTH)
+                if value is not None:
+                    found.setdefault(name, value)
+        link = link.parent
+    if block is not None:
+        return block.user_id or user_id, _merged(settings.properties, found, block.properties)
+    if found or settings.properties:
+        return user_id, _merged(settings.properties, found)
+    return user_id, _NO_PROPERTIES
 
 
-def _said_along(chain: list[SpanNode], settings: Settings) -> _Said:
-    said: _Said | None = None
-    for node in chain:
-        attributes = said_by(node, settings)
-        if attributes:
-            said = said or _Said()
-            said.hear(attributes, settings)
-    return said or _NOTHING_SAID
-
-
-def _merged(*layers: Mapping[str, str] | None) -> Mapping[str, str]:
+def _merged(*layers: Mapping[str, str]) -> Mapping[str, str]:
     """Merge properties, later layers first in rank, within what a request can carry."""
-    filled = [layer for layer in layers if layer]
-    if not filled:
+    if not any(layers):
         return _NO_PROPERTIES
     merged: dict[str, str] = {}
     length = 0
-    for layer in reversed(filled):
+    for layer in reversed(layers):
         for name, value in layer.items():
             if name in merged:
                 continue
-            length += len("Helicone-Property-: \r\n") + len(name) + len(value)
+            length += len(": \r\n") + len(property_header(name)) + len(value)
             if length > _MAX_PROPERTIES_LENGTH:
                 warn_once(
                     "properties-too-long",

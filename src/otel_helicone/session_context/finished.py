@@ -8,65 +8,60 @@ while an exporter is in use, the nodes of spans that it may log are kept until i
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from otel_helicone.after_fork import ForkedLock
-from otel_helicone.session_context.ancestry import SpanNode, keep_texts, texts_of
-from otel_helicone.settings import Settings
+from otel_helicone.primitives.span_attributes import attributes_of
+from otel_helicone.session_context.local_trace import SpanNode
 
-__all__ = ["is_wanted", "keep", "take", "unwant", "want"]
+__all__ = ["is_wanted", "keep", "take", "unwant", "want", "wanted"]
 
 Filter = Callable[[Mapping[str, Any]], bool]
 
 # As many as four full queues of a BatchSpanProcessor; past that the oldest go, and their stamps
 # have to do. A node with its texts takes about 700 bytes.
-_MOST_KEPT: Final = 8192
-_kept: Final[OrderedDict[tuple[int, int], SpanNode]] = OrderedDict()
-_lock: Final = ForkedLock()
-_wanted: Final[list[Filter]] = []
+_MAX_KEPT: Final = 8192
+# Without a lock, for a signal handler may come in between: each call on it is atomic.
+_kept: Final[dict[tuple[int, int], SpanNode]] = {}
+wanted: Final[list[Filter]] = []
+"""What tells from a span's attributes whether it may be asked for."""
 
 
-def want(wanted: Filter) -> None:
+def want(is_wanted: Filter) -> None:
     """Ask for spans to be kept.
 
     Args:
-        wanted: tells from a span's attributes whether it may be asked for; must be quick.
+        is_wanted: returns from a span's attributes whether it may be asked for; must be quick.
     """
-    _wanted.append(wanted)
+    wanted.append(is_wanted)
 
 
-def unwant(wanted: Filter) -> None:
+def unwant(is_wanted: Filter) -> None:
     """Take back what :func:`want` asked for."""
-    if wanted in _wanted:
-        _wanted.remove(wanted)
-    if not _wanted:
-        with _lock:
-            _kept.clear()
+    if is_wanted in wanted:
+        wanted.remove(is_wanted)
+    if not wanted:
+        _kept.clear()
 
 
-def is_wanted() -> bool:
-    """Tell whether anybody asked for spans to be kept."""
-    return bool(_wanted)
+def is_wanted(span: ReadableSpan) -> bool:
+    """Return whether anybody may ask for a span that has just ended."""
+    attributes = attributes_of(span)
+    return any(is_wanted(attributes) for is_wanted in wanted)
 
 
-def keep(node: SpanNode, span: ReadableSpan, settings: Settings) -> None:
-    """Keep the node of a span that has just ended, if it may be asked for."""
-    attributes = span.attributes or {}
-    if not any(wanted(attributes) for wanted in _wanted):
-        return
-    texts_of(node)
-    keep_texts(node, span, settings)
-    with _lock:
-        _kept[node.context[0], node.context[1]] = node
-        while len(_kept) > _MOST_KEPT:
-            _kept.popitem(last=False)
+def keep(node: SpanNode) -> None:
+    """Keep the node of a span that has ended, with what it says, until it is asked for."""
+    _kept[node.context[0], node.context[1]] = node
+    while len(_kept) > _MAX_KEPT:
+        try:
+            _kept.pop(next(iter(_kept)), None)
+        except (RuntimeError, StopIteration):
+            pass  # another thread has changed it in between
 
 
 def take(trace_id: int, span_id: int) -> SpanNode | None:
-    """Give the node of an ended span, which is not kept any longer then."""
-    with _lock:
-        return _kept.pop((trace_id, span_id), None)
+    """Return the node of an ended span, which is not kept any longer then."""
+    return _kept.pop((trace_id, span_id), None)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from opentelemetry.context import Context, create_key, get_current, set_value
 
-from otel_helicone.session_context.path import Path
+from otel_helicone.primitives.path import Path
 
-if TYPE_CHECKING:
-    from otel_helicone.session_context.ancestry import SpanNode
-
-__all__ = ["RemoteSession", "in_use", "remote_in", "remote_of", "with_remote"]
+__all__ = ["RemoteSession", "in_use", "remote_in", "with_remote"]
 
 _KEY: Final = create_key("otel-helicone-remote-session")
 
@@ -37,18 +34,13 @@ class RemoteSession:
 
 
 def with_remote(remote: RemoteSession, context: Context) -> Context:
-    """Give a context in which local root spans continue a session of another service."""
+    """Return a context in which local root spans continue a session of another service."""
     global in_use
     in_use = True
     return set_value(_KEY, remote, context)
 
 
 def remote_in(context: Context | None) -> RemoteSession | None:
-    """Give what the calling service sent, from a context, the current one where it is None."""
+    """Return what the calling service sent, from a context, the current one where it is None."""
     found = (get_current() if context is None else context).get(_KEY)
     return found if isinstance(found, RemoteSession) else None
-
-
-def remote_of(node: SpanNode) -> RemoteSession | None:
-    """Give what the calling service sent, for a local root."""
-    return getattr(node, "remote", None)

@@ -1,217 +1,363 @@
-"""The texts of a span: its segment, its path, its session's name; and when they are fixed.
+"""The texts of a span: its segment, its path, its session; and when they are frozen.
 
-A span's name may change until a request has carried it. So paths are made from the names of the
-moment, until a request is about to carry one: then it is fixed, with everything above it.
+They follow from the names and the attributes of the span and of those above it. Both may change
+until a request has carried a text: then it is frozen, with everything above it.
+
+Nothing here waits for a lock that its own thread may hold, and no code of the application's runs
+under the one lock that there is: each function may be interrupted by itself, in a signal handler,
+in a finalizer or in another thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import threading
+from collections.abc import Iterable, Mapping
 
-from otel_helicone.attribute_names import HELICONE_SESSION_NAME
-from otel_helicone.session_context import ancestry
-from otel_helicone.session_context.ancestry import (
-    SpanNode,
-    are_unchanged,
-    chain_of,
-    parent_of,
-    said_attributes,
-    settings_of,
-    stamped_on,
-    texts_of,
+from opentelemetry.sdk.trace import ReadableSpan, Span
+
+from otel_helicone.primitives.attribute_names import HELICONE_SESSION_ID, HELICONE_SESSION_NAME
+from otel_helicone.primitives.escaping import (
+    escape_root_name,
+    escape_segment,
+    escape_session_id,
+    escape_value,
+)
+from otel_helicone.primitives.path import ROOT_PATH, Path
+from otel_helicone.primitives.segments import is_asking, segment_of
+from otel_helicone.primitives.span_attributes import (
+    NO_STAMPS,
+    STAMPED,
+    attributes_of,
+    is_written,
+    replace_attribute,
 )
 from otel_helicone.session_context.blocks import Block, PathBase
-from otel_helicone.session_context.escaping import UNNAMED_SEGMENT, escape_segment, escape_value
-from otel_helicone.session_context.path import Path
-from otel_helicone.session_context.remote import remote_of
-from otel_helicone.session_context.segments import segment_of
-from otel_helicone.settings import Settings
+from otel_helicone.session_context.local_trace import (
+    NOT_WORKED_OUT,
+    STALE,
+    LocalTrace,
+    SpanNode,
+    SpanSession,
+    effective_block,
+    next_revision,
+    open_spans,
+    session_id_of_trace,
+)
+from otel_helicone.session_context.sent_names import first_name, sent_name
+from otel_helicone.settings.processor import ProcessorSettings
 
 __all__ = [
     "base_of",
-    "block_of",
-    "fix_texts",
-    "name_and_segment",
-    "name_of_root",
+    "bring_up_to_date",
+    "freeze",
+    "freeze_name",
+    "keep",
+    "name_of",
+    "notice_changes",
     "path_above",
-    "path_of",
-    "said_by",
-    "session_name_of",
+    "refresh",
+    "said_on",
+    "session_of_root",
 ]
 
+# Held for the few stores that freeze texts, and for those that must not follow them.
+_freezing = threading.RLock()
 
-def block_of(node: SpanNode) -> Block | None:
-    """Give the block that a span started in."""
-    return getattr(node, "block", None)
+
+def _renew_lock_after_fork() -> None:
+    # Another thread of the parent process may have held it at the moment of the fork.
+    global _freezing
+    _freezing = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_renew_lock_after_fork)
+
+
+def said_on(
+    node: SpanNode, attributes: Mapping[str, object], settings: ProcessorSettings
+) -> Mapping[str, object] | None:
+    """Return what the application says of the session on a span, this library's stamps aside."""
+    stamps = node.stamps
+    if (
+        attributes.get(HELICONE_SESSION_ID) is stamps[0]
+        and attributes.get(HELICONE_SESSION_NAME) is stamps[2]
+        and attributes.keys().isdisjoint(settings.statements_beside_stamps)
+    ):
+        return None  # by far the most spans
+    said = {}
+    for name in settings.statements:
+        value = attributes.get(name)
+        if value is not None and not (name in STAMPED and is_written(value, _stamp(stamps, name))):
+            said[name] = value
+    return said or None
+
+
+def _stamp(stamps: tuple[str | None, str | None, str | None], name: str) -> str | None:
+    return stamps[STAMPED.index(name)]
+
+
+def notice_changes(node: SpanNode) -> None:
+    """Look at the names and attributes of a span and of those above it, and bring texts up to date.
+
+    What is stamped on open spans of the trace follows.
+    """
+    trace = node.trace
+    settings = trace.settings
+    # A rule that is asked just now would give other answers than it does to its caller.
+    link = None if is_asking() else node
+    while link is not None:
+        span = link()
+        if span is not None and link.revision != NOT_WORKED_OUT:
+            attributes = link.attributes
+            if said_on(link, attributes, settings) != link.said or (
+                not link.is_frozen
+                and (span.name != link.name or segment_of(span, settings.segment) != link.segment)
+            ):
+                refresh(trace)
+                break
+        link = link.parent
+    bring_up_to_date(node)
+
+
+def refresh(trace: LocalTrace) -> None:
+    """Work out all texts of a local trace anew, and write them on its open spans.
+
+    To be called when a name or an id was seen to have changed; what is frozen stays. Its cost is
+    linear in the open spans of this trace, and independent of all others.
+    """
+    trace.revision = next_revision()
+    for span_id in list(trace.open_ids or ()):
+        node = open_spans.get(span_id)
+        if node is not None and node.trace is trace:
+            bring_up_to_date(node)
+
+
+def bring_up_to_date(node: SpanNode) -> None:
+    """Work out the texts of a span, and first those above it, where they are stale."""
+    revision = node.trace.revision
+    stale = []
+    link: SpanNode | None = node
+    while link is not None and link.revision != revision:
+        stale.append(link)
+        link = link.parent
+    for link in reversed(stale):
+        _work_out(link, revision)
+
+
+def _work_out(node: SpanNode, revision: int) -> None:
+    trace = node.trace
+    live = node()
+    span: ReadableSpan | None = live
+    if node.revision == NOT_WORKED_OUT:
+        node.is_frozen = False
+        if live is None:
+            span = getattr(node, "snapshot", None)
+            node.said = None
+    if span is not None:
+        node.attributes = attributes = attributes_of(span)
+        node.said = said_on(node, attributes, trace.settings)
+        node.seen_id = attributes.get(HELICONE_SESSION_ID)
+        _store_path(node, span.name, segment_of(span, trace.settings.segment))
+    elif node.revision == NOT_WORKED_OUT:
+        # Let go of before its end: its name at its start is all there is.
+        _store_path(node, node.name, escape_segment(node.name))
+    else:
+        _store_path(node, node.name, node.segment)
+    if node.parent is None:
+        _describe_root(node)
+    node.session = _session_of(node)
+    node.revision = STALE if is_asking() else revision
+    if live is not None and node.stamps is not NO_STAMPS:
+        _write_stamps(node, live)
+
+
+def _store_path(node: SpanNode, name: str, segment: str | None) -> None:
+    with _freezing:
+        if not node.is_frozen:
+            node.name = name
+            node.segment = segment
+            above = path_above(node)
+            node.path = above if segment is None else Path(above, segment)
 
 
 def base_of(node: SpanNode) -> PathBase | None:
-    """Give what the path of a span starts from, None for the trace's root."""
-    block = block_of(node)
+    """Return what the path of a span starts from, None for the trace's root."""
+    block = node.block
     return None if block is None else block.base
 
 
-def path_above(node: SpanNode) -> Path | None:
-    """Give where a span's path starts if it is the first one in it, else None."""
-    parent = parent_of(node)
+def path_above(node: SpanNode) -> Path:
+    """Return where a span's own segment, if it adds one, is appended."""
+    above = node.parent
     base = base_of(node)
-    if parent is not None and base_of(parent) is base:
-        return None
+    if above is not None and base is base_of(above):
+        return above.path
     if base is not None:
         return base.path
-    remote = remote_of(node) if parent is None else None
-    return Path.root() if remote is None else remote.path
+    if above is None and node.trace.remote is not None:
+        return node.trace.remote.path
+    return ROOT_PATH
 
 
-def name_and_segment(node: SpanNode, settings: Settings) -> tuple[object, str | None]:
-    """Read a span's name and segment as they are now, or as they were when it was let go."""
-    texts = node.texts
-    if texts is not None and (texts.fixed or texts.ended):
-        return texts.name, texts.segment
-    span = node()
-    if span is not None:
-        return span.name, segment_of(span, settings.segment)
-    if texts is not None:
-        return texts.name, texts.segment
-    return None, escape_segment(None)
+def _describe_root(node: SpanNode) -> None:
+    trace = node.trace
+    trace.default_id = session_id_of_trace(node.context[0], trace.settings.session_id_format)
+    trace.root_name = escape_root_name(node.name)
 
 
-def said_by(node: SpanNode, settings: Settings) -> Mapping[str, object] | None:
-    """Give what the application says of the session on a span, also after the span's end."""
-    span = node()
-    texts = node.texts
-    if span is None:
-        return None if texts is None else texts.attributes
-    stamped = stamped_on(node)
-    if texts is None or stamped is None:
-        return said_attributes(span, stamped, settings.wanted_attributes)
-    attributes = texts.view or span.attributes
-    count = len(attributes) if attributes else 0
-    if (
-        attributes
-        and count == texts.quiet_count
-        and span.dropped_attributes == 0
-        and are_unchanged(attributes, stamped)
-    ):
-        # None was added since, and none can be taken away or have made room for another: a third
-        # of the cost of looking at all of them.
-        return None
-    said = said_attributes(span, stamped, settings.wanted_attributes)
-    texts.quiet_count = count if said is None else -1
-    return said
+def session_of_root(node: SpanNode) -> SpanSession:
+    """Return the session of a local root that starts its trace, and says nothing of its own."""
+    _describe_root(node)
+    return SpanSession(node.trace.default_id, node.trace.root_name)
 
 
-def path_of(node: SpanNode) -> Path:
-    """Give a span's path: as it was fixed, else from the names of this moment."""
-    if node.texts is not None and node.texts.fixed and node.texts.path is not None:
-        return node.texts.path
-    open_ended: list[SpanNode] = []
-    above: Path | None = None
-    link: SpanNode | None = node
-    while link is not None and above is None:
-        texts = link.texts
-        if texts is not None and texts.fixed and texts.path is not None:
-            above = texts.path
-            break
-        open_ended.append(link)
-        above = path_above(link)
-        link = parent_of(link)
-    path = above or Path.root()
-    if open_ended:
-        settings = settings_of(chain_of(node)[-1])
-        for link in reversed(open_ended):
-            _, segment = name_and_segment(link, settings)
-            path = path if segment is None else path.child(segment)
-    return path
+def _session_of(node: SpanNode) -> SpanSession:
+    trace, above, said = node.trace, node.parent, node.said
+    block = effective_block(node.block, trace)
+    if above is None:
+        own_id = listed_id = own_name = None
+    elif said is None and above.session.block is block:
+        return above.session
+    else:
+        session = above.session
+        own_id, listed_id, own_name = session.own_id, session.listed_id, session.own_name
+    if said is not None:
+        own_id = escape_session_id(said.get(HELICONE_SESSION_ID)) or own_id
+        own_name = escape_value(said.get(HELICONE_SESSION_NAME)) or own_name
+        listed = (said.get(name) for name in trace.settings.session_id_attributes)
+        listed_id = _first(escape_session_id(value) for value in listed) or listed_id
+    if block is not None:
+        session_id = block.id
+    elif own_id is not None:
+        session_id = own_id
+    elif trace.remote is not None:
+        session_id = trace.remote.id
+    else:
+        session_id = listed_id or trace.default_id
+    name = name_of(trace, session_id, block, own_name)
+    return SpanSession(session_id, name, own_id, listed_id, own_name, block)
 
 
-def session_name_of(root: SpanNode, said_name: str | None) -> str | None:
-    """Give the name of a local trace's session.
+def _first(texts: Iterable[str | None]) -> str | None:
+    return next((text for text in texts if text is not None), None)
+
+
+def name_of(trace: LocalTrace, session_id: str, block: Block | None, own_name: str | None) -> str:
+    """Return the name of a session, as a request of this moment would carry it.
 
     Args:
-        root: the local root.
-        said_name: the name that an attribute sets, which counts until the name is fixed.
+        trace: the local trace that the request belongs to.
+        session_id: the session's id.
+        block: the block that counts, if any.
+        own_name: what an attribute says, if any.
     """
-    texts = root.texts
-    if texts is not None and texts.fixed:
-        return texts.session_name
-    if said_name is not None:
-        return said_name
-    remote = remote_of(root)
-    if remote is not None:
-        return remote.name
-    name, _ = name_and_segment(root, settings_of(root))
-    return name_of_root(name)
+    if block is not None and block.name is not None:
+        return block.name
+    if trace.sent_names is not None and session_id in trace.sent_names:
+        return trace.sent_names[session_id]
+    if own_name is not None:
+        return own_name
+    if trace.is_continued or session_id != trace.default_id:
+        sent = sent_name(session_id)
+        if sent is not None:
+            return sent
+    return trace.root_name if trace.remote is None else trace.remote.name
 
 
-def name_of_root(name: object) -> str:
-    """Give the name of a session from that of its root span; a nameless one is called so too."""
-    return escape_value(name) or UNNAMED_SEGMENT
+def freeze_name(trace: LocalTrace, session_id: str, name: str, *, is_given: bool) -> str:
+    """Return the name that a request is to carry, which stays that of the session from now on.
 
-
-def fix_texts(node: SpanNode) -> SpanNode | None:
-    """Fix the texts of a span and of those above it, because a request is to carry them.
-
-    Returns:
-        The local root, if texts that had been stamped on spans have changed by it.
+    Args:
+        trace: the local trace that the request belongs to.
+        session_id: the session's id.
+        name: the name by :func:`name_of`.
+        is_given: whether the application names this very session with it, in a block.
     """
-    texts = node.texts
-    if texts is not None and texts.fixed:
-        return None
-    chain = chain_of(node)
-    root = chain[-1]
-    settings = settings_of(root)
-    # The segment rule is the application's code: it runs before the lock is taken.
-    unfixed = [
-        (link, *name_and_segment(link, settings))
-        for link in chain
-        if link.texts is None or not link.texts.fixed
-    ]
-    session_name = _session_name_to_fix(chain, settings)
-    changed = False
-    with ancestry.texts_lock:
-        for link, name, segment in reversed(unfixed):
-            changed = _fix(link, name, segment, session_name) or changed
-    return root if changed else None
+    if trace.is_continued or session_id != trace.default_id:
+        # Only such an id can come again, in another trace of this process.
+        first_name(session_id, name)
+    if is_given:
+        return name
+    names = trace.sent_names
+    if names is None:
+        names = trace.sent_names = {}
+    return names.setdefault(session_id, name)
 
 
-def _session_name_to_fix(chain: list[SpanNode], settings: Settings) -> str | None:
-    root = chain[-1]
-    if root.texts is not None and root.texts.fixed:
-        return None
-    for link in chain:
-        said = said_by(link, settings)
-        name = escape_value(said.get(HELICONE_SESSION_NAME)) if said else None
-        if name is not None:
-            return name
-    return session_name_of(root, None)
+def freeze(node: SpanNode) -> None:
+    """Freeze the texts of a span and of those above it, because a request is to carry them.
+
+    They are up to date, by :func:`notice_changes`.
+    """
+    if node.is_frozen or is_asking():  # what a rule is asked with is not what it will answer
+        return
+    unfrozen = []
+    link: SpanNode | None = node
+    while link is not None and not link.is_frozen:
+        unfrozen.append(link)
+        link = link.parent
+    has_changed = False
+    with _freezing:
+        for link in reversed(unfrozen):
+            if link.is_frozen:
+                continue
+            # Another thread may have worked out a text above this one meanwhile.
+            above, path = path_above(link), link.path
+            if path is not above and path.parent is not above:
+                path = above if link.segment is None else Path(above, link.segment)
+                has_changed = has_changed or path.prefix != link.path.prefix
+                link.path = path
+            link.is_frozen = True
+    if has_changed:
+        refresh(node.trace)
 
 
-def _fix(node: SpanNode, name: object, segment: str | None, session_name: str | None) -> bool:
-    """Fix one span below those that are fixed; tell whether a stamped text has changed."""
-    texts = texts_of(node)
-    if texts.fixed:
-        return False
-    parent = parent_of(node)
-    above = path_above(node)
-    if above is None:
-        # Its parent was fixed just before, or earlier.
-        assert parent is not None
-        assert parent.texts is not None
-        assert parent.texts.path is not None
-        above = parent.texts.path
-    path = above if segment is None else above.child(segment)
-    stamped = stamped_on(node)
-    changed = stamped is not None and stamped[1] not in (None, path.text)
-    if parent is None:
-        changed = changed or (stamped is not None and stamped[2] not in (None, session_name))
-        texts.session_name = session_name
-    texts.name = name
-    texts.segment = segment
-    texts.path = path
-    texts.fixed = True
-    texts.outlived = True
-    span = node()
-    if stamped is not None and span is not None and not texts.ended:
-        texts.view = span.attributes
-    return changed
+def keep(node: SpanNode, span: ReadableSpan, *, for_log: bool) -> None:
+    """Keep what an ended span says, for the spans below it or for its log.
+
+    Args:
+        node: the span's node.
+        span: what the SDK tells of the span.
+        for_log: whether the node is kept for long, so that it must not hold all that was said.
+    """
+    # The span itself goes first, where it is still there: a wrapper around processors, as Logfire's
+    # scrubbing one, hands on a copy in which even the stamps may say something else.
+    live = node()
+    attributes = attributes_of(span if live is None else live)
+    if node.revision == NOT_WORKED_OUT and not for_log and attributes_of(span) is attributes:
+        node.snapshot = span  # maybe nobody ever asks
+        return
+    said = said_on(node, attributes, node.trace.settings)
+    name, segment = span.name, segment_of(live or span, node.trace.settings.segment)
+    if node.revision == NOT_WORKED_OUT:
+        node.attributes, node.said, node.name, node.segment = attributes, said, name, segment
+        node.is_frozen = False
+        node.revision = STALE
+    elif said != node.said or (
+        not node.is_frozen and (name, segment) != (node.name, node.segment)
+    ):
+        node.said = said
+        with _freezing:
+            if not node.is_frozen:
+                node.name, node.segment = name, segment
+        refresh(node.trace)
+
+
+def _write_stamps(node: SpanNode, span: Span) -> None:
+    """Write a span's texts on it, where others were written before."""
+    session = node.session
+    before_all = node.stamps
+    written = list(before_all)
+    texts = (session.id, node.path.text, session.name)
+    for index, text in enumerate(texts):
+        before = written[index]
+        if before is not None and before != text:
+            # None for what the application has set since, or what was evicted.
+            written[index] = replace_attribute(span, STAMPED[index], before, text)
+    if node.said is not None and HELICONE_SESSION_ID in node.said:
+        written[0] = None  # the application's from now on, even if it sets the text that was ours
+    elif written[0] is not before_all[0]:
+        node.seen_id = written[0]
+    node.stamps = (written[0], written[1], written[2])

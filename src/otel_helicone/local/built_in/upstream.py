@@ -16,11 +16,9 @@ from otel_helicone.local.gateway.answers import error_body
 from otel_helicone.local.gateway.provider import provider_of
 from otel_helicone.local.gateway.upstream import UpstreamAnswer, UpstreamRequest
 from otel_helicone.local.gateway.usage import parse_json
+from otel_helicone.settings.local import DEFAULT_LATENCY_MS
 
-__all__ = ["DEFAULT_LATENCY_MS", "BuiltInUpstream"]
-
-DEFAULT_LATENCY_MS: Final = 120.0
-"""The longest that an answer takes, in milliseconds; the shortest takes a quarter of it."""
+__all__ = ["BuiltInUpstream"]
 
 _Endpoint: TypeAlias = Callable[[Mapping[str, object], bytes], bytes | list[bytes]]
 

@@ -3,49 +3,20 @@
 from __future__ import annotations
 
 import re
-import string
 from typing import Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 from uuid import UUID
 
-__all__ = ["checked_trace_url", "trace_link"]
+__all__ = ["trace_link"]
 
-_FIELDS: Final = frozenset({"trace_id", "session_id"})
 _TRACE_ID: Final = re.compile(r"[0-9a-f]{32}")
-
-
-def checked_trace_url(template: str) -> str:
-    """Check where a trace is to be found.
-
-    Args:
-        template: a URL such as ``http://localhost:16686/trace/{trace_id}``, with ``{trace_id}``
-            or ``{session_id}`` in it; empty for none.
-
-    Raises:
-        ValueError: where it is no such URL; the text says why.
-    """
-    if not template:
-        return ""
-    example = "give one such as http://localhost:16686/trace/{trace_id}"
-    try:
-        parts = urlsplit(template)
-        fields = {
-            field for _, field, _, _ in string.Formatter().parse(template) if field is not None
-        }
-    except ValueError as error:
-        raise ValueError(f"{template!r} is no URL of a trace ({error}): {example}") from None
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise ValueError(f"{template!r} is no http or https URL: {example}")
-    if not fields or not fields <= _FIELDS:
-        raise ValueError(f"{template!r} has to hold {{trace_id}} or {{session_id}}: {example}")
-    return template
 
 
 def trace_link(template: str, session_id: str) -> str | None:
     """Give the address of a session's trace.
 
     Args:
-        template: from :func:`checked_trace_url`.
+        template: from :func:`~otel_helicone.settings.local.checked_trace_url`.
         session_id: the session's id, which is the trace's, as 32 hex digits or as a UUID, unless
             the application set another one.
 

@@ -5,29 +5,38 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from otel_helicone.exporter_settings import ExporterSettings, make_exporter_settings
-from otel_helicone.global_provider import current_provider
-from otel_helicone.log_once import log_failure_once
+from otel_helicone.primitives.log_once import log_failure_once
 from otel_helicone.processor import HeliconeSpanProcessor
-from otel_helicone.removable import RemovableProcessor
-from otel_helicone.session_context.segments import SegmentRule
-from otel_helicone.settings import SessionIdFormat, Settings, make_settings
-from otel_helicone.settings_reading import SettingError
+from otel_helicone.registration.global_provider import current_provider
+from otel_helicone.registration.removable import RemovableProcessor
+from otel_helicone.settings.exporter import (
+    ExporterOptions,
+    ExporterSettings,
+    make_exporter_settings,
+)
+from otel_helicone.settings.processor import (
+    ProcessorOptions,
+    ProcessorSettings,
+    make_processor_settings,
+)
+from otel_helicone.settings.reading import SettingError, documented, rows_of
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
 
-    from otel_helicone.logs.translating import Include, Redact
-
 __all__ = ["Setup", "setup"]
 
-_SECRET: Final = "api_key"
+_SECRETS: Final = frozenset({"api_key", "route"})
+
+
+class SetupOptions(ProcessorOptions, ExporterOptions, total=False):
+    """The arguments of :func:`setup` that are settings."""
 
 
 class Setup:
@@ -75,30 +84,13 @@ _lock: Final = threading.RLock()
 _made: Final[dict[int, tuple[Setup, Mapping[str, object]]]] = {}
 
 
+@documented(ProcessorSettings, ExporterSettings)
 def setup(
     *,
     tracer_provider: trace.TracerProvider | None = None,
     export: bool = False,
-    gateway_hosts: Iterable[str] | None = None,
-    inject: bool | None = None,
-    session_id_format: SessionIdFormat | None = None,
-    session_id_attributes: Iterable[str] | None = None,
-    user_id_attributes: Iterable[str] | None = None,
-    properties: Mapping[str, str] | None = None,
-    property_attributes: Mapping[str, str] | Iterable[str] | None = None,
-    segment: SegmentRule | None = None,
-    stamp: bool | None = None,
-    gateway: bool | str | None = None,
-    gateway_fallback: bool | None = None,
-    api_key: str | None = None,
-    endpoint: str | None = None,
-    include: Include | None = None,
-    capture_content: bool | None = None,
-    redact: Redact | None = None,
-    timeout: float | None = None,
-    max_in_flight: int | None = None,
-    max_body_bytes: int | None = None,
     meter_provider: MeterProvider | None = None,
+    **options: Unpack[SetupOptions],
 ) -> Setup:
     """Give an application Helicone sessions, in one call.
 
@@ -121,27 +113,10 @@ def setup(
             given is not made the global one.
         export: whether finished GenAI spans are logged to Helicone; False by default. Leave it
             where ``OTEL_TRACES_EXPORTER`` names ``helicone``, or each call is logged twice.
-        gateway_hosts: this and the next ones as for :class:`otel_helicone.HeliconeSpanProcessor`.
-        inject: see there.
-        session_id_format: see there.
-        session_id_attributes: see there.
-        user_id_attributes: see there.
-        properties: custom properties of every request, and of every log.
-        property_attributes: see there.
-        segment: see there.
-        stamp: see there.
-        gateway: see there.
-        gateway_fallback: see there.
-        api_key: the Helicone key, for ``gateway`` and for ``export``.
-        endpoint: this and the next ones as for :class:`otel_helicone.HeliconeSpanExporter`; used
-            with ``export=True`` alone.
-        include: see there.
-        capture_content: see there.
-        redact: see there.
-        timeout: see there.
-        max_in_flight: see there.
-        max_body_bytes: see there.
-        meter_provider: see there.
+        meter_provider: where the exporter's own metrics go; the global one by default.
+        options: the arguments of :class:`otel_helicone.HeliconeSpanProcessor`, and with
+            ``export=True`` those of :class:`otel_helicone.HeliconeSpanExporter`. What both have,
+            such as ``properties``, is given to both.
 
     Returns:
         What was made, to shut it down.
@@ -152,38 +127,21 @@ def setup(
 
     Added in 0.2.0.
     """
-    of_processor: dict[str, Any] = {
-        "gateway_hosts": _kept(gateway_hosts),
-        "inject": inject,
-        "session_id_format": session_id_format,
-        "session_id_attributes": _kept(session_id_attributes),
-        "user_id_attributes": _kept(user_id_attributes),
-        "properties": properties,
-        "property_attributes": _kept(property_attributes),
-        "segment": segment,
-        "stamp": stamp,
-        "gateway": gateway,
-        "gateway_fallback": gateway_fallback,
-        "api_key": api_key,
-    }
-    of_exporter: dict[str, Any] = {
-        "api_key": api_key,
-        "endpoint": endpoint,
-        "include": include,
-        "capture_content": capture_content,
-        "redact": redact,
-        "timeout": timeout,
-        "max_in_flight": max_in_flight,
-        "max_body_bytes": max_body_bytes,
-        "properties": properties,
-    }
     if not isinstance(export, bool):
         raise SettingError("export", export, "give true or false")
+    given = {name: _kept(value) for name, value in options.items()}
+    of_processor = _of(ProcessorSettings, given)
+    of_exporter = _of(ExporterSettings, given)
+    unknown = given.keys() - of_processor.keys() - of_exporter.keys()
+    if unknown:
+        raise TypeError(f"setup() got unexpected keyword arguments: {', '.join(sorted(unknown))}")
     # Everything is checked before anything is made, a provider for one.
-    settings = make_settings(**of_processor)
-    in_effect: dict[str, object] = {"export": export, **_values(settings)}
+    in_effect: dict[str, object] = {
+        "export": export,
+        **_values(make_processor_settings(of_processor)),
+    }
     if export:
-        in_effect |= _values(make_exporter_settings(**of_exporter))
+        in_effect |= _values(make_exporter_settings(of_exporter))
         in_effect["meter_provider"] = meter_provider
     with _lock:
         provider = _provider(tracer_provider)
@@ -195,7 +153,7 @@ def setup(
         if export:
             from otel_helicone.exporter import HeliconeSpanExporter
 
-            exporter = HeliconeSpanExporter(**of_exporter, meter_provider=meter_provider)
+            exporter = HeliconeSpanExporter(meter_provider=meter_provider, **of_exporter)
             processors.append(RemovableProcessor(BatchSpanProcessor(exporter)))
         for processor in processors:
             provider.add_span_processor(processor)
@@ -204,13 +162,18 @@ def setup(
         return made
 
 
+def _of(settings: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    names = {row.name for row in rows_of(settings)}
+    return {name: value for name, value in given.items() if name in names}
+
+
 def _kept(given: Any) -> Any:
     """Keep what can be read only once; it is read twice, to be checked and to be used."""
     reads_once = isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping)
     return list(given) if reads_once else given
 
 
-def _values(settings: Settings | ExporterSettings) -> dict[str, object]:
+def _values(settings: ProcessorSettings | ExporterSettings) -> dict[str, object]:
     return {field.name: getattr(settings, field.name) for field in fields(settings) if field.init}
 
 
@@ -231,5 +194,5 @@ def _check_same(before: Mapping[str, object], now: Mapping[str, object]) -> None
     for name in now:  # "export" first: the exporter's own settings are there with it alone
         if before.get(name) != now[name]:
             remedy = "setup() was called before, with another value; shut that down first"
-            value = "…" if name == _SECRET else now[name]
+            value = "…" if name in _SECRETS else now[name]
             raise SettingError(name, value, remedy)

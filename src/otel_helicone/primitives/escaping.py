@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import quote
 
-from otel_helicone.log_once import log_failure_once
+from otel_helicone.primitives.log_once import log_failure_once
 
 __all__ = [
     "MAX_PROPERTY_VALUE_LENGTH",
@@ -22,6 +22,7 @@ __all__ = [
     "MAX_VALUE_LENGTH",
     "UNNAMED_SEGMENT",
     "escape_property_name",
+    "escape_root_name",
     "escape_segment",
     "escape_session_id",
     "escape_value",
@@ -37,10 +38,11 @@ MAX_PROPERTY_NAME_LENGTH: Final = 128
 
 # An application has few names of spans, and they are asked for again and again. A dict costs half
 # of what functools.lru_cache does here; this many short names take less than 100 KB.
-_KNOWN_LENGTH: Final = 64
-_MOST_KNOWN: Final = 512
+_MAX_KNOWN_LENGTH: Final = 64
+_MAX_KNOWN: Final = 512
 known_segments: Final[dict[str, str]] = {}
 """Segments by the short names that they were made of, lately."""
+_known_root_names: Final[dict[str, str]] = {}
 
 UNNAMED_SEGMENT: Final = "[unnamed]"
 
@@ -55,7 +57,7 @@ _BARE_PERCENT: Final = "%(?![0-9A-Fa-f]{2})"
 
 
 def _text(value: object) -> str:
-    """Give the value as text that UTF-8 can hold, without outer white space."""
+    """Return the value as text that UTF-8 can hold, without outer white space."""
     try:
         text = value if type(value) is str else str(value)
     except Exception:
@@ -118,10 +120,7 @@ def escape_segment(name: object) -> str:
     segment = known_segments.get(name)
     if segment is None:
         segment = _escape_name(name)
-        if len(name) <= _KNOWN_LENGTH:
-            if len(known_segments) >= _MOST_KNOWN:
-                known_segments.clear()
-            known_segments[name] = segment
+        _remember(known_segments, name, segment)
     return segment
 
 
@@ -130,6 +129,24 @@ def _escape_name(name: object) -> str:
     if not text or name is None:
         return UNNAMED_SEGMENT
     return _bounded(text, _SAFE_IN_SEGMENT, MAX_SEGMENT_LENGTH, _mark)
+
+
+def escape_root_name(name: object) -> str:
+    """Make a session's name out of that of its root span; a nameless one is ``[unnamed]`` too."""
+    if type(name) is not str:
+        return escape_value(name) or UNNAMED_SEGMENT
+    escaped = _known_root_names.get(name)
+    if escaped is None:
+        escaped = escape_value(name) or UNNAMED_SEGMENT
+        _remember(_known_root_names, name, escaped)
+    return escaped
+
+
+def _remember(known: dict[str, str], name: str, text: str) -> None:
+    if len(name) <= _MAX_KNOWN_LENGTH:
+        if len(known) >= _MAX_KNOWN:
+            known.clear()
+        known[name] = text
 
 
 def escape_value(value: object, most: int = MAX_VALUE_LENGTH) -> str | None:

@@ -10,19 +10,20 @@ __all__ = ["log_failure_once", "warn_once"]
 _logger: Final = logging.getLogger("otel_helicone")
 
 # A cause is a text of ours, a host or a header name; the bound only guards against the last two.
-_MOST_CAUSES: Final = 1000
+_MAX_CAUSES: Final = 1000
 _seen: set[str] = set()
 
 
 def _is_new(cause: str) -> bool:
-    if cause in _seen or len(_seen) >= _MOST_CAUSES:
+    if cause in _seen or len(_seen) >= _MAX_CAUSES:
         return False
     _seen.add(cause)
     return True
 
 
-def _log(message: str, *arguments: object, exc_info: bool = False) -> None:
+def _log(message: str, *arguments: object, exc_info: bool | None = None) -> None:
     try:
+        # None, not False: a record without an exception has None, as other loggers' records do.
         _logger.warning(message, *arguments, exc_info=exc_info)
     except Exception:
         pass  # a filter or a handler of the application's raised: there is nobody left to tell

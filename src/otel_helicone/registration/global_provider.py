@@ -8,7 +8,7 @@ from typing import Final
 
 from opentelemetry import trace
 
-from otel_helicone.log_once import log_failure_once
+from otel_helicone.primitives.log_once import log_failure_once
 
 __all__ = ["current_provider", "when_provider_is_set"]
 

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
-from otel_helicone.attribute_names import (
+from otel_helicone.primitives.attribute_names import (
     ASGI_EVENT_TYPE,
     GEN_AI_OPERATION_NAME,
     GEN_AI_PROVIDER_NAME,
@@ -20,10 +20,11 @@ from otel_helicone.attribute_names import (
     OPENINFERENCE_SPAN_KIND,
     TRACELOOP_SPAN_KIND,
 )
-from otel_helicone.log_once import log_failure_once
-from otel_helicone.session_context.escaping import escape_segment
+from otel_helicone.primitives.escaping import escape_segment
+from otel_helicone.primitives.log_once import log_failure_once
+from otel_helicone.primitives.span_attributes import attributes_of
 
-__all__ = ["SegmentRule", "default_segment", "is_asking", "segment_of"]
+__all__ = ["TELLING_ATTRIBUTES", "SegmentRule", "default_segment", "is_asking", "segment_of"]
 
 # Whether this thread is in the middle of asking the application's rule.
 _asking: Final = threading.local()
@@ -35,9 +36,7 @@ _CONSUMER: Final = SpanKind.CONSUMER
 SegmentRule: TypeAlias = Callable[[ReadableSpan], str | None]
 """Gives a span's segment, not yet escaped, or None for a span that adds none."""
 
-# What makes an INTERNAL span more than a step of the application. Looked up as a set, because
-# asking a span's attributes for a key that is missing costs as much as reading all keys.
-_TELLING: Final = frozenset(
+TELLING_ATTRIBUTES: Final = frozenset(
     {
         ASGI_EVENT_TYPE,
         GEN_AI_OPERATION_NAME,
@@ -48,6 +47,8 @@ _TELLING: Final = frozenset(
         TRACELOOP_SPAN_KIND,
     }
 )
+"""What makes an INTERNAL span more than a step of the application, or less."""
+
 # Values, in lower case, that name the call to a model itself.
 _CALL_OPERATIONS: Final = frozenset(
     {"chat", "completion", "text_completion", "generate_content", "embeddings", "response"}
@@ -56,7 +57,7 @@ _CALL_KINDS: Final = frozenset({"llm", "embedding", "generation"})
 
 
 def default_segment(span: ReadableSpan) -> str | None:
-    """Give a span's segment by the rule that holds where an application sets no other.
+    """Return a span's segment by the rule that holds where an application sets no other.
 
     A span adds its name to the path, save for spans that are the request themselves (LLM and
     embedding calls, told by their operation, kind of span or dialect) and spans that only carry
@@ -74,27 +75,26 @@ def default_segment(span: ReadableSpan) -> str | None:
     kind = span.kind
     if kind is _SERVER or kind is _CONSUMER:
         return span.name
-    attributes = span.attributes
-    telling = _TELLING.intersection(attributes) if attributes else None
-    if attributes and telling:
-        is_step = _is_step(attributes, telling, kind)
+    attributes = attributes_of(span)
+    if attributes and not attributes.keys().isdisjoint(TELLING_ATTRIBUTES):
+        is_step = _is_step(attributes, kind)
     else:
         is_step = kind is _INTERNAL
     return span.name if is_step else None
 
 
-def _is_step(attributes: Mapping[str, object], telling: frozenset[str], kind: SpanKind) -> bool:
-    if ASGI_EVENT_TYPE in telling:
+def _is_step(attributes: Mapping[str, object], kind: SpanKind) -> bool:
+    if ASGI_EVENT_TYPE in attributes:
         return False
-    if GEN_AI_OPERATION_NAME in telling:
+    if GEN_AI_OPERATION_NAME in attributes:
         return _lower(attributes[GEN_AI_OPERATION_NAME]) not in _CALL_OPERATIONS
-    if OPENINFERENCE_SPAN_KIND in telling:
+    if OPENINFERENCE_SPAN_KIND in attributes:
         return _lower(attributes[OPENINFERENCE_SPAN_KIND]) not in _CALL_KINDS
-    if LANGFUSE_OBSERVATION_TYPE in telling:
+    if LANGFUSE_OBSERVATION_TYPE in attributes:
         return _lower(attributes[LANGFUSE_OBSERVATION_TYPE]) not in _CALL_KINDS
-    if LLM_REQUEST_TYPE in telling:
+    if LLM_REQUEST_TYPE in attributes:
         return False
-    if TRACELOOP_SPAN_KIND in telling:
+    if TRACELOOP_SPAN_KIND in attributes:
         return True
     # The OTel GenAI of before operation names, and logfire's spans for openai-agents: a model
     # together with its provider. A model alone is also noted on an application's own spans.
@@ -108,12 +108,12 @@ def _lower(value: object) -> str:
 
 
 def is_asking() -> bool:
-    """Tell whether this thread is in the middle of asking the application's rule."""
+    """Return whether this thread is in the middle of asking the application's rule."""
     return getattr(_asking, "now", False)
 
 
 def segment_of(span: ReadableSpan, rule: SegmentRule) -> str | None:
-    """Give a span's escaped segment by a rule; what the rule raises is logged once.
+    """Return a span's escaped segment by a rule; what the rule raises is logged once.
 
     Args:
         span: the span, open or ended.

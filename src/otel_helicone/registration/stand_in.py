@@ -8,10 +8,10 @@ from typing import Any, Protocol
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Span, SpanProcessor
 
-from otel_helicone.log_once import log_failure_once
+from otel_helicone.primitives.log_once import log_failure_once
 from otel_helicone.processor import HeliconeSpanProcessor
-from otel_helicone.removable import RemovableProcessor
-from otel_helicone.session_context.ancestry import open_spans
+from otel_helicone.registration.removable import RemovableProcessor
+from otel_helicone.session_context.local_trace import open_spans
 
 __all__ = ["StandIn", "TakesProcessors", "is_ours"]
 
@@ -24,7 +24,7 @@ class TakesProcessors(Protocol):
 
 
 def is_ours(processor: SpanProcessor) -> bool:
-    """Tell whether a span processor does the work of this package."""
+    """Return whether a span processor does the work of this package."""
     if isinstance(processor, RemovableProcessor):
         return isinstance(processor.processor, HeliconeSpanProcessor)
     return isinstance(processor, HeliconeSpanProcessor)

@@ -10,11 +10,11 @@ from opentelemetry.instrumentation.instrumentor import (  # type: ignore[attr-de
     BaseInstrumentor,
 )
 
-from otel_helicone.global_provider import current_provider, when_provider_is_set
-from otel_helicone.log_once import log_failure_once, warn_once
-from otel_helicone.settings import make_settings
-from otel_helicone.settings_reading import SettingError
-from otel_helicone.stand_in import StandIn
+from otel_helicone.primitives.log_once import log_failure_once, warn_once
+from otel_helicone.registration.global_provider import current_provider, when_provider_is_set
+from otel_helicone.registration.stand_in import StandIn
+from otel_helicone.settings.processor import make_processor_settings
+from otel_helicone.settings.reading import SettingError
 
 __all__ = ["HeliconeInstrumentor"]
 
@@ -106,7 +106,7 @@ class HeliconeInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # for the s
 def _are_good(settings: dict[str, Any]) -> bool:
     """Tell whether the settings can be used; log a line if not."""
     try:
-        make_settings(**settings)
+        make_processor_settings(settings)
     except SettingError as error:
         warn_once(f"off:{error}", "otel-helicone is off: %s", error)
     except TypeError as error:  # an argument that is none, from a configuration file

@@ -1,90 +1,44 @@
-"""Reading settings: from an argument, else from an environment variable, else a default."""
+"""How the values of settings are read from a text, and what is taken as one.
+
+The functions that read take the text of a variable; those that check take a value from either
+source, and raise :class:`~.reading.WrongValue` with what would be right.
+"""
 
 from __future__ import annotations
 
 import importlib
+import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
-from otel_helicone.session_context.escaping import (
+from otel_helicone.primitives.escaping import (
     MAX_PROPERTY_VALUE_LENGTH,
     escape_property_name,
     escape_value,
 )
+from otel_helicone.settings.reading import WrongValue
 
 __all__ = [
-    "SettingError",
-    "SettingReader",
-    "WrongValue",
     "address",
     "as_bool",
     "imported",
+    "is_header_value",
+    "number",
+    "number_between",
     "pairs",
     "pairs_or_words",
     "property_name",
+    "secret",
     "static_properties",
     "strings",
+    "text",
     "truth",
+    "whole",
+    "whole_between",
     "words",
 ]
-
-_T = TypeVar("_T")
-
-
-class SettingError(ValueError):
-    """A setting has a value that can't be used.
-
-    The message names the setting (the argument or the environment variable that the value came
-    from), the value, and what would be right.
-    """
-
-    def __init__(self, setting: str, value: object, remedy: str) -> None:
-        super().__init__(f"{setting}={value!r} can't be used: {remedy}")
-
-
-class SettingReader:
-    """Takes each setting from its argument, else from its variable, else its default."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-
-    def __call__(
-        self,
-        argument: str,
-        variable: str,
-        given: object,
-        parse: Callable[[str], object],
-        check: Callable[[object], _T],
-        default: _T,
-    ) -> _T:
-        """Take one setting.
-
-        Args:
-            argument: the argument's name.
-            variable: the environment variable's.
-            given: the argument; None where the variable is to be read.
-            parse: makes a value of the variable's text.
-            check: takes the value, and raises :class:`WrongValue` for one that can't be used.
-            default: what holds where neither is given.
-
-        Raises:
-            SettingError: for a value that can't be used.
-        """
-        # An empty variable counts as unset, as OpenTelemetry's specification has it.
-        text = self._environ.get(variable, "").strip()
-        if given is None and not text:
-            return default
-        setting, value = (argument, given) if given is not None else (variable, text)
-        try:
-            return check(given if given is not None else parse(text))
-        except WrongValue as wrong:
-            raise SettingError(setting, value, str(wrong)) from None
-
-
-class WrongValue(Exception):
-    """What would be right; becomes a SettingError with the setting's name and value."""
 
 
 def words(text: str) -> list[str]:
@@ -116,6 +70,19 @@ def truth(text: str) -> object:
     return {"true": True, "false": False}.get(text.lower(), text)
 
 
+def number(text: str) -> object:
+    """Read a number; anything else stays a text."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def whole(text: str) -> object:
+    """Read a whole number; anything else stays a text."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else text
+
+
 def imported(text: str) -> object:
     """Import what ``package.module:name`` names."""
     module, colon, name = text.partition(":")
@@ -134,6 +101,50 @@ def as_bool(value: object) -> bool:
     raise WrongValue("give true or false")
 
 
+def text(value: object) -> str:
+    """Take a text that is not empty."""
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    raise WrongValue("give a text that is not empty")
+
+
+def number_between(least: float, most: float, what: str) -> Callable[[object], float]:
+    """Return a check that takes a number above ``least`` and up to ``most``."""
+
+    def check(value: object) -> float:
+        good = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if good and isinstance(value, (int, float)) and least < value <= most:
+            return float(value)
+        raise WrongValue(what)
+
+    return check
+
+
+def whole_between(least: int, most: int, what: str) -> Callable[[object], int]:
+    """Return a check that takes a whole number from ``least`` to ``most``."""
+
+    def check(value: object) -> int:
+        if isinstance(value, float) and math.isfinite(value) and value == int(value):
+            value = int(value)
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+            return value
+        raise WrongValue(what)
+
+    return check
+
+
+def secret(value: object) -> str:
+    """Take a secret as a text; nothing of it is ever shown."""
+    if not isinstance(value, str):
+        raise WrongValue(f"give a str; this is of the type {type(value).__name__}")
+    return value.strip()
+
+
+def is_header_value(key: str) -> bool:
+    """Return whether a key can stand in a header: visible ASCII characters, and at least one."""
+    return re.fullmatch(r"[\x21-\x7e]+", key) is not None
+
+
 def strings(value: object, what: str) -> list[str]:
     """Take a list of texts, none of them empty.
 
@@ -144,7 +155,10 @@ def strings(value: object, what: str) -> list[str]:
     # A lone string is iterable too, one letter at a time: always a mistake.
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise WrongValue(f"give a list of {what}")
-    items = list(value)
+    try:
+        items = list(value)
+    except Exception as error:  # an iterator of the application's
+        raise WrongValue(f"give a list of {what}; this one can't be read ({error!r})") from None
     for item in items:
         if not isinstance(item, str) or not item.strip():
             raise WrongValue(f"give a list of {what}; {item!r} is none")
@@ -169,11 +183,11 @@ def static_properties(value: object) -> Mapping[str, str]:
             "give a mapping of property names to values, such as {'env': 'production'}"
         )
     properties = {}
-    for name, text in value.items():
-        safe = escape_value(text, MAX_PROPERTY_VALUE_LENGTH) if isinstance(text, str) else None
+    for name, given in value.items():
+        safe = escape_value(given, MAX_PROPERTY_VALUE_LENGTH) if isinstance(given, str) else None
         if safe is None:
             raise WrongValue(
-                f"the value of {name!r} has to be a str that is not empty; {text!r} is not"
+                f"the value of {name!r} has to be a str that is not empty; {given!r} is not"
             )
         properties[property_name(name)] = safe
     return MappingProxyType(properties)

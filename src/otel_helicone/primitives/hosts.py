@@ -7,10 +7,56 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-__all__ = ["HELICONE_HOSTS", "GatewayHost", "is_loopback", "normal_host", "parse_gateway_host"]
+__all__ = [
+    "HELICONE_HOSTS",
+    "GatewayHost",
+    "Origin",
+    "is_loopback",
+    "normal_host",
+    "parse_gateway_host",
+]
 
+_USUAL_PORTS: Final = {"https": 443, "http": 80, "wss": 443, "ws": 80}
 _LABEL: Final = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME: Final = rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request really goes: what a redirect is compared by.
+
+    Attributes:
+        scheme: the URL's scheme, in lower case; empty where it is not known.
+        host: the host as :func:`normal_host` writes it.
+        port: the port that is connected to; None for the scheme's usual one.
+    """
+
+    scheme: str
+    host: str
+    port: int | None
+
+    @staticmethod
+    def of(scheme: str, host: str, port: int | None) -> Origin:
+        """Return the origin of a URL, by its parts as a client has parsed them."""
+        scheme = scheme.lower()
+        usual = _USUAL_PORTS.get(scheme)
+        return Origin(scheme, normal_host(host), None if port == usual else port)
+
+    @property
+    def is_at_usual_port(self) -> bool:
+        """Whether the port is the scheme's own."""
+        return self.port is None or (not self.scheme and self.port in _USUAL_PORTS.values())
+
+    def keeps_credentials_to(self, other: Origin) -> bool:
+        """Return whether a redirect from here to there keeps its credentials.
+
+        As HTTP clients have it for ``Authorization``: within one origin, and from http to https on
+        one host at its usual ports.
+        """
+        if self == other:
+            return True
+        is_upgrade = (self.scheme, other.scheme) in (("http", "https"), ("ws", "wss"))
+        return is_upgrade and (self.host, self.port, other.port) == (other.host, None, None)
 
 
 @dataclass(frozen=True)
@@ -19,7 +65,7 @@ class GatewayHost:
 
     Attributes:
         host: the host in lower case, an IPv6 address without its brackets.
-        port: the one port that is meant, or None for every port.
+        port: the one port that is meant, or None for the usual one of each scheme.
         subdomains: whether the hosts below this one are meant as well.
     """
 
@@ -27,16 +73,15 @@ class GatewayHost:
     port: int | None = None
     subdomains: bool = False
 
-    def matches(self, host: str, port: int | None) -> bool:
-        """Tell whether a request to this host and port goes to this gateway.
-
-        Args:
-            host: the URL's host in lower case, without a trailing dot.
-            port: the port that the request uses, the scheme's own where the URL names none.
-        """
-        if self.port is not None and self.port != port:
+    def matches(self, origin: Origin) -> bool:
+        """Return whether a request to this origin goes to this gateway."""
+        host = origin.host
+        if host != self.host and not (self.subdomains and host.endswith(f".{self.host}")):
             return False
-        return host == self.host or (self.subdomains and host.endswith(f".{self.host}"))
+        if self.port is None or origin.port is None:
+            usual = _USUAL_PORTS.get(origin.scheme, self.port)
+            return origin.is_at_usual_port if self.port is None else self.port == usual
+        return self.port == origin.port
 
 
 HELICONE_HOSTS: Final = (
@@ -47,7 +92,7 @@ HELICONE_HOSTS: Final = (
 
 
 def parse_gateway_host(text: str) -> GatewayHost:
-    """Read one gateway host from a setting.
+    """Return the gateway host that a setting names.
 
     Args:
         text: ``host``, ``host:port``, ``[ipv6]:port`` or ``*.host`` for it and its subdomains.
@@ -83,7 +128,7 @@ def parse_gateway_host(text: str) -> GatewayHost:
 
 
 def normal_host(host: str) -> str:
-    """Write a host the one way that hosts are compared in: lower case, IPv6 in its short form."""
+    """Return a host in the one form that hosts are compared in: lower case, short IPv6."""
     host = host.rstrip(".").lower()
     if ":" in host:
         import ipaddress
@@ -96,7 +141,7 @@ def normal_host(host: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine itself."""
+    """Return whether a host is this machine itself."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     import ipaddress

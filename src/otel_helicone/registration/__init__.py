@@ -1,0 +1,1 @@
+"""How the library gets into an application: in one call, without code, and out again."""

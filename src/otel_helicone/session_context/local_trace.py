@@ -1,0 +1,333 @@
+"""Open spans, each linked to its parent, found by their ids; and what those of a trace share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import count
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+from weakref import ref
+
+from opentelemetry import trace as trace_api
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span
+from opentelemetry.trace import SpanContext
+
+from otel_helicone.primitives.span_attributes import NO_STAMPS, Stamps
+from otel_helicone.session_context import blocks, remote
+from otel_helicone.settings.processor import ProcessorSettings, SessionIdFormat
+
+if TYPE_CHECKING:
+    from otel_helicone.primitives.path import Path
+    from otel_helicone.session_context.blocks import Block
+    from otel_helicone.session_context.remote import RemoteSession
+
+__all__ = [
+    "NOT_WORKED_OUT",
+    "REFERENCES_TO_A_LEAF",
+    "STALE",
+    "LocalTrace",
+    "SpanNode",
+    "SpanSession",
+    "chain_of",
+    "effective_block",
+    "link",
+    "next_revision",
+    "node_of",
+    "open_spans",
+    "session_id_of_trace",
+]
+
+NOT_WORKED_OUT: Final = 0
+"""The revision of a node whose texts nobody has asked for yet."""
+
+STALE: Final = -1
+"""The revision of a node whose texts have to be worked out anew the next time."""
+
+REFERENCES_TO_A_LEAF: Final = 3
+"""What ``sys.getrefcount`` returns for a node that no other one refers to as its parent.
+
+The table of open spans, a variable, and the argument of that function. To count references costs a
+twentieth of what it costs to keep what each ended span says; where they are counted otherwise there
+are more of them, and what a span says is kept once too often.
+"""
+
+_NO_ATTRIBUTES: Final[Mapping[str, object]] = {}
+
+_FIRST_REVISION: Final = 1
+# One count for all traces: two threads that notice a change at the same moment get two numbers.
+next_revision: Final = count(_FIRST_REVISION + 1).__next__
+
+
+class SpanSession:
+    """The session that spans belong to; one object for all spans that say nothing of their own.
+
+    Never changed once it is made: where an id or a name has changed, the spans get another one.
+    """
+
+    __slots__ = ("block", "id", "listed_id", "name", "own_id", "own_name")
+
+    def __init__(
+        self,
+        session_id: str,
+        name: str,
+        own_id: str | None = None,
+        listed_id: str | None = None,
+        own_name: str | None = None,
+        block: Block | None = None,
+    ) -> None:
+        self.id = session_id
+        """The id that counts."""
+        self.name = name
+        """The name that counts."""
+        self.own_id = own_id
+        """What ``helicone.session.id`` says, on the nearest span that has it."""
+        self.listed_id = listed_id
+        """What an attribute that the user listed says, likewise."""
+        self.own_name = own_name
+        """What ``helicone.session.name`` says, likewise."""
+        self.block = block
+        """The block that goes before all of these."""
+
+
+class LocalTrace:
+    """What the spans below one local root share.
+
+    A local root is a span without a parent, with a parent in another service, or with one that no
+    processor of this library has seen.
+    """
+
+    block: Block | None = None
+    """What :func:`otel_helicone.set_session` has set for the rest of the trace."""
+    default_id: str
+    """The trace id as a session id; set when the root's texts are worked out."""
+    is_continued: bool = False
+    """Whether the trace began elsewhere, so that another local trace may have the same id."""
+    open_ids: set[int] | None = None
+    """The span ids of stamped spans that the application still holds; None for no stamped ones."""
+    remote: RemoteSession | None = None
+    """What the calling service sent."""
+    revision: int = _FIRST_REVISION
+    """Changes whenever a name or an id was seen to have changed; then all texts are stale."""
+    root_id: int
+    """The span id of the local root."""
+    root_name: str
+    """The name of the local root, as a session's name; set with ``default_id``."""
+    sent_names: dict[str, str] | None = None
+    """The names that sessions of this trace were first sent with, by their ids."""
+    settings: ProcessorSettings
+    """The settings of the processor that saw the local root; they hold for the whole trace."""
+
+
+class SpanNode(ref[Span]):
+    """A weak reference to a span, with a strong one to its parent's node.
+
+    So the node lives as long as the span object does in the application, or as a span below it;
+    nothing here keeps the span itself alive. Being the weak reference itself, and having its slots
+    filled by :func:`link` instead of by a constructor, it costs half of what a plain object
+    beside a weak reference does.
+
+    A span goes through these states, one after the other:
+
+    *linked*
+        Found by its id, and linked to its parent's node. That is all for a span that is not
+        stamped, until somebody asks.
+    *worked out*
+        Its texts (segment, path, session) are known, as they follow from names and attributes. They
+        are stale when the trace's revision is another one.
+    *frozen*
+        A request has carried name, segment and path, which stay.
+    *kept*
+        The span has ended while a span below it was still there, or its log is still to be made:
+        what it says is stored here, and will not change.
+    *released*
+        The application has let go of the span: it is no longer found by its id.
+    """
+
+    # What is not set at the start of each span is set when it is first needed: each of the slots
+    # costs every span of the application 20 ns.
+    __slots__ = (
+        "attributes",
+        "block",
+        "context",
+        "is_frozen",
+        "name",
+        "parent",
+        "path",
+        "request_id",
+        "revision",
+        "said",
+        "seen_id",
+        "segment",
+        "session",
+        "snapshot",
+        "stamps",
+        "trace",
+    )
+
+    context: SpanContext
+    parent: SpanNode | None
+    """The parent's node; None at a local root."""
+    trace: LocalTrace
+    name: str
+    """The span's name as it was last read."""
+    revision: int
+    """The trace's revision when the texts were worked out, :data:`NOT_WORKED_OUT` before."""
+
+    block: Block | None
+    """The session block that the span started in."""
+    stamps: Stamps
+    """What was written on the span, to tell it from what the application sets."""
+
+    # Set when the texts are worked out.
+    is_frozen: bool
+    """Whether a request has carried the path, so that name, segment and path stay."""
+    attributes: Mapping[str, object]
+    """The span's attributes, live until it is released."""
+    said: Mapping[str, object] | None
+    """The span's attributes that say something of the session, this library's own aside."""
+    seen_id: object
+    """The attribute ``helicone.session.id``, whoever has set it, as it was last read."""
+    segment: str | None
+    path: Path
+    session: SpanSession
+
+    # Set when a span ends that is not worked out yet.
+    snapshot: ReadableSpan
+    """What the SDK told of the span at its end, until the texts are worked out."""
+
+    # Set when Helicone has answered a request of the span.
+    request_id: str
+    """The ``helicone.request.id`` that this library wrote last."""
+
+
+# Keyed by the span id alone: a pair with the trace id would cost another 0.25 µs for each span.
+# Two live spans of one id are told apart where they are looked up.
+open_spans: Final[dict[int, SpanNode]] = {}
+
+
+def link(
+    span: Span, parent_context: Context | None, settings: ProcessorSettings
+) -> SpanNode | None:
+    """Return the node of a span that starts just now, linked to its parent's.
+
+    Args:
+        span: the span.
+        parent_context: the context that it started in, None for the current one.
+        settings: the settings of the processor that sees it.
+
+    Returns:
+        The node, not worked out; None where another processor has seen the span already.
+    """
+    # Written flat, as it runs for every span of the application. A SpanContext is a tuple, whose
+    # items cost a third of its properties.
+    context = span.context
+    span_id = context[1]
+    if span_id in open_spans and open_spans[span_id]() is span:
+        return None
+    node = SpanNode(span, _release)
+    node.context = context
+    node.name = span.name
+    node.revision = NOT_WORKED_OUT
+    node.stamps = NO_STAMPS
+    node.block = None
+    parent = span.parent
+    above = None
+    if parent is not None and not parent[2]:  # of this process
+        above = open_spans.get(parent[1])
+        if above is None or above.context[0] != context[0]:
+            # Unsampled, let go of, or of another provider.
+            above = _node_around(trace_api.get_current_span(parent_context))
+            if above is not None and above.context[0] != context[0]:
+                above = None
+    node.parent = above
+    if above is None:
+        node.trace = trace = LocalTrace()
+        trace.settings = settings
+        trace.root_id = span_id
+        if parent is not None:
+            trace.is_continued = True
+        if remote.in_use:
+            trace.remote = remote.remote_in(parent_context)
+    else:
+        node.trace = above.trace
+    open_spans[span_id] = node
+    if blocks.in_use:
+        # A span that starts inside a block belongs to it, also with an explicit parent from
+        # outside: so do the requests that are sent below it.
+        block = blocks.block_in(parent_context)
+        if block is None and parent_context is not None:
+            block = blocks.block_in(None)
+        if block is None and above is not None:
+            block = above.block
+        node.block = block
+    return node
+
+
+def _release(node: SpanNode) -> None:
+    """Forget a span that the application has let go of. Called by the weak reference."""
+    span_id = node.context[1]
+    # A generator of ids that repeats itself may have given the id to another span since.
+    if open_spans.get(span_id) is node:
+        del open_spans[span_id]
+    if node.revision != NOT_WORKED_OUT:
+        open_ids = node.trace.open_ids
+        if open_ids is not None:
+            open_ids.discard(span_id)
+        node.attributes = _NO_ATTRIBUTES
+
+
+def node_of(span: trace_api.Span) -> SpanNode | None:
+    """Return the node of a span, whatever object wraps it, or of the span around it.
+
+    A span of a provider without the processor tells its parent, where it is the SDK's own. One
+    such span between two that are known leaves a gap of its segment, and nothing more.
+    """
+    context = span.get_span_context()
+    node = open_spans.get(context[1])
+    if node is not None and node.context[0] == context[0]:
+        return node
+    return _node_around(span) if context.is_valid else None
+
+
+def _node_around(span: trace_api.Span) -> SpanNode | None:
+    parent = getattr(span, "parent", None)
+    if not isinstance(parent, SpanContext) or parent.is_remote:
+        return None
+    node = open_spans.get(parent.span_id)
+    # A wrapper may tell anything.
+    same_trace = span.get_span_context().trace_id == parent.trace_id
+    return node if node is not None and same_trace and node.context[0] == parent.trace_id else None
+
+
+def chain_of(node: SpanNode) -> list[SpanNode]:
+    """Return the node and those above it in this process, the local root last."""
+    chain = [node]
+    above = node.parent
+    while above is not None:
+        chain.append(above)
+        above = above.parent
+    return chain
+
+
+def effective_block(block: Block | None, trace: LocalTrace) -> Block | None:
+    """Return what goes before attributes: a block, or what was set for the trace since it began.
+
+    Args:
+        block: the block of the context or of a span, if any.
+        trace: the local trace.
+    """
+    of_trace = trace.block
+    if of_trace is None or (block is not None and block.order > of_trace.order):
+        return block
+    return of_trace
+
+
+def session_id_of_trace(trace_id: int, id_format: SessionIdFormat) -> str:
+    """Return the session id that a trace stands for where nothing else supplies one.
+
+    Args:
+        trace_id: the trace id.
+        id_format: ``"hex"`` for 32 lowercase digits, as tracing backends show them, or ``"uuid"``.
+    """
+    return f"{trace_id:032x}" if id_format == "hex" else str(UUID(int=trace_id))

@@ -1,0 +1,317 @@
+"""The settings of the span processor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, Literal, TypedDict
+from urllib.parse import urlsplit
+
+from otel_helicone.primitives.attribute_names import (
+    ENDUSER_ID,
+    HELICONE_SESSION_ID,
+    HELICONE_SESSION_NAME,
+    HELICONE_SESSION_PATH,
+    USER_ID,
+)
+from otel_helicone.primitives.hosts import (
+    HELICONE_HOSTS,
+    GatewayHost,
+    is_loopback,
+    normal_host,
+    parse_gateway_host,
+)
+from otel_helicone.primitives.segments import SegmentRule, default_segment
+from otel_helicone.settings.checks import (
+    address,
+    as_bool,
+    imported,
+    is_header_value,
+    pairs,
+    pairs_or_words,
+    property_name,
+    secret,
+    static_properties,
+    strings,
+    truth,
+    words,
+)
+from otel_helicone.settings.reading import SettingError, WrongValue, read_settings, setting
+
+__all__ = [
+    "DEFAULT_SETTINGS",
+    "Gateway",
+    "ProcessorOptions",
+    "ProcessorSettings",
+    "SessionIdFormat",
+    "make_processor_settings",
+]
+
+SessionIdFormat = Literal["hex", "uuid"]
+
+_NO_PROPERTIES: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class ProcessorOptions(TypedDict, total=False):
+    """The arguments of the span processor; what each means stands in :class:`ProcessorSettings`.
+
+    None is as if the argument were not there: the environment variable is read.
+    """
+
+    gateway_hosts: Iterable[str] | None
+    gateway: bool | str | None
+    gateway_fallback: bool | None
+    inject: bool | None
+    session_id_format: SessionIdFormat | None
+    session_id_attributes: Iterable[str] | None
+    user_id_attributes: Iterable[str] | None
+    properties: Mapping[str, str] | None
+    property_attributes: Mapping[str, str] | Iterable[str] | None
+    segment: SegmentRule | None
+    stamp: bool | None
+    api_key: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gateway:
+    """The gateway that calls to providers are sent through.
+
+    Attributes:
+        scheme: ``https`` or ``http``, of a gateway of one's own.
+        host: the host of a gateway of one's own; None for Helicone's, each provider's its own.
+        port: the port of a gateway of one's own; None for the scheme's.
+        api_key: what goes into ``Helicone-Auth``; None where a gateway on this machine needs none.
+        fallback: whether calls go to the provider itself where the gateway can't be reached.
+    """
+
+    scheme: str = "https"
+    host: str | None = None
+    port: int | None = None
+    api_key: str | None = field(default=None, repr=False)
+    fallback: bool = False
+
+
+def _hosts(value: object) -> tuple[GatewayHost, ...]:
+    hosts = []
+    for text in strings(value, "hosts, such as ['localhost:8787']"):
+        try:
+            hosts.append(parse_gateway_host(text))
+        except ValueError as error:
+            raise WrongValue(f"in {text!r}, {error}") from None
+    return (*HELICONE_HOSTS, *hosts)
+
+
+def _gateway_address(value: object) -> str | None:
+    """Take the address of a gateway, true for Helicone's own, which is empty, or false for none."""
+    if value is True or value is False:
+        return "" if value else None
+    try:
+        return address(value)
+    except WrongValue as wrong:
+        raise WrongValue(f"give true, false, or the address of a gateway: {wrong}") from None
+
+
+def _id_format(value: object) -> SessionIdFormat:
+    if value == "hex":
+        return "hex"
+    if value == "uuid":
+        return "uuid"
+    raise WrongValue("give 'hex' (32 digits, as tracing backends show it) or 'uuid'")
+
+
+def _attribute_names(value: object) -> tuple[str, ...]:
+    return tuple(strings(value, "attribute names, such as ['session.id']"))
+
+
+def _attribute_properties(value: object) -> Mapping[str, str]:
+    if isinstance(value, Mapping):
+        strings(list(value), "attribute names")
+        named = dict(value)
+    else:
+        named = {name: name for name in strings(value, "attribute names")}
+    return MappingProxyType({name: property_name(prop) for name, prop in named.items()})
+
+
+def _rule(value: object) -> SegmentRule:
+    if callable(value):
+        return value
+    raise WrongValue("give a function that takes a span and returns a str or None")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessorSettings:
+    """What is in effect for the spans of one processor, checked and complete."""
+
+    gateway_hosts: tuple[GatewayHost, ...] = setting(
+        "HELICONE_GATEWAY_HOSTS",
+        "hosts that get session headers besides Helicone's own: `host` (at the usual ports),"
+        " `host:port`, `*.host`; separated by commas",
+        parse=words,
+        check=_hosts,
+        default=HELICONE_HOSTS,
+        default_text="",
+    )
+    gateway: str | None = setting(
+        "HELICONE_GATEWAY",
+        "whether calls of unchanged clients to providers are sent through Helicone's gateways; or"
+        " the address of a gateway of your own",
+        parse=truth,
+        check=_gateway_address,
+        default=None,
+        default_text="false",
+    )
+    gateway_fallback: bool = setting(
+        "HELICONE_GATEWAY_FALLBACK",
+        "with `gateway`, whether a call goes to the provider itself where the gateway can't be"
+        " reached",
+        parse=truth,
+        check=as_bool,
+        default=False,
+    )
+    inject: bool = setting(
+        "HELICONE_INJECT",
+        "whether requests get headers at all",
+        parse=truth,
+        check=as_bool,
+        default=True,
+    )
+    session_id_format: SessionIdFormat = setting(
+        "HELICONE_SESSION_ID_FORMAT",
+        "how a trace id is written as session id: `hex`, or `uuid` with dashes",
+        parse=str.strip,
+        check=_id_format,
+        default="hex",
+    )
+    session_id_attributes: tuple[str, ...] = setting(
+        "HELICONE_SESSION_ID_ATTRIBUTES",
+        "span attributes that may supply the session id, such as"
+        " `gen_ai.conversation.id,session.id`",
+        parse=words,
+        check=_attribute_names,
+        default=(),
+        default_text="",
+    )
+    user_id_attributes: tuple[str, ...] = setting(
+        "HELICONE_USER_ID_ATTRIBUTES",
+        "span attributes that supply `Helicone-User-Id`",
+        parse=words,
+        check=_attribute_names,
+        default=(USER_ID, ENDUSER_ID),
+        default_text=f"{USER_ID},{ENDUSER_ID}",
+    )
+    properties: Mapping[str, str] = setting(
+        "HELICONE_PROPERTIES",
+        "custom properties of every request and every log: a mapping, or `env=prod,team=search`"
+        " with values percent-encoded",
+        parse=pairs,
+        check=static_properties,
+        default=_NO_PROPERTIES,
+        default_text="",
+    )
+    property_attributes: Mapping[str, str] = setting(
+        "HELICONE_PROPERTY_ATTRIBUTES",
+        "span attributes that become custom properties: names, or `attribute=property` pairs",
+        parse=pairs_or_words,
+        check=_attribute_properties,
+        default=_NO_PROPERTIES,
+        default_text="",
+    )
+    segment: SegmentRule = setting(
+        "HELICONE_SEGMENT",
+        "the function that turns a span into a [segment](sessions.md#which-spans-are-segments); it"
+        " is called with open spans, maybe more than once, and has to be quick; as a variable,"
+        " `package.module:function`",
+        parse=imported,
+        check=_rule,
+        default=default_segment,
+        default_text="otel_helicone:default_segment",
+    )
+    stamp: bool = setting(
+        "HELICONE_STAMP",
+        "whether spans get `helicone.session.*` attributes",
+        parse=truth,
+        check=as_bool,
+        default=True,
+    )
+    api_key: str | None = setting(
+        "HELICONE_API_KEY",
+        "the Helicone key; the processor needs it for `gateway` alone",
+        parse=str.strip,
+        check=secret,
+        default=None,
+        is_secret=True,
+    )
+    route: Gateway | None = None
+    """How calls to providers are sent through a gateway: ``gateway`` with what belongs to it."""
+    statements: frozenset[str] = field(init=False)
+    """Every attribute that may say something about the session."""
+    statements_beside_stamps: frozenset[str] = field(init=False)
+    """Those of them that this library does not write itself."""
+    statements_and_stamps: frozenset[str] = field(init=False)
+    """The statements, and what this library writes itself."""
+
+    def __post_init__(self) -> None:
+        beside = frozenset(
+            {*self.session_id_attributes, *self.user_id_attributes, *self.property_attributes}
+            - {HELICONE_SESSION_ID, HELICONE_SESSION_NAME}
+        )
+        statements = beside | {HELICONE_SESSION_ID, HELICONE_SESSION_NAME}
+        object.__setattr__(self, "statements_beside_stamps", beside)
+        object.__setattr__(self, "statements", statements)
+        object.__setattr__(self, "statements_and_stamps", statements | {HELICONE_SESSION_PATH})
+
+
+DEFAULT_SETTINGS: Final = ProcessorSettings()
+
+
+def make_processor_settings(
+    given: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+) -> ProcessorSettings:
+    """Check the arguments, and read the environment for those that are not given.
+
+    Args:
+        given: the arguments, see :class:`ProcessorOptions`.
+        environ: where to read environment variables; the process's own by default.
+
+    Raises:
+        SettingError: for the first value that can't be used.
+        TypeError: for an argument that is no setting.
+    """
+    given = given or {}
+    environ = os.environ if environ is None else environ
+    found = read_settings(ProcessorSettings, given, environ)
+    route = _route(found, given, environ)
+    if route is not None and route.host is not None:
+        found["gateway_hosts"] += (GatewayHost(route.host, route.port),)
+    return ProcessorSettings(**found, route=route)
+
+
+def _route(
+    found: Mapping[str, Any], given: Mapping[str, Any], environ: Mapping[str, str]
+) -> Gateway | None:
+    where: str | None = found["gateway"]
+    if where is None:
+        return None
+    parsed = urlsplit(where)
+    host = normal_host(parsed.hostname) if parsed.hostname else None
+    api_key: str | None = found["api_key"]
+    if api_key and not is_header_value(api_key):
+        remedy = "it has characters that no HTTP header can hold"
+        raise SettingError("api_key", "…", remedy)
+    if not api_key and (host is None or not is_loopback(host)):
+        is_given = given.get("gateway") is not None
+        raise SettingError(
+            "gateway" if is_given else "HELICONE_GATEWAY",
+            given["gateway"] if is_given else environ.get("HELICONE_GATEWAY"),
+            "without a key Helicone records nothing of what goes through its gateway; set"
+            " HELICONE_API_KEY, or the argument api_key",
+        )
+    return Gateway(
+        scheme=parsed.scheme or "https",
+        host=host,
+        port=parsed.port,
+        api_key=api_key or None,
+        fallback=found["gateway_fallback"],
+    )
