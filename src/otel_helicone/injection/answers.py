@@ -8,6 +8,7 @@ from opentelemetry.sdk.trace import Span as SdkSpan
 from opentelemetry.trace import Span
 
 from otel_helicone.injection import gateway_calls
+from otel_helicone.injection.raw_headers import raw_headers
 from otel_helicone.primitives.attribute_names import HELICONE_CACHE, HELICONE_REQUEST_ID
 from otel_helicone.primitives.log_once import log_failure_once
 from otel_helicone.primitives.span_attributes import set_absent_attribute
@@ -34,8 +35,7 @@ def note_answer(response: Response, span: Span) -> None:
     try:
         if not span.is_recording():
             return
-        for name, value in response.headers.raw:
-            lower = name.lower()
+        for _, lower, value in raw_headers(response.headers):
             if lower == b"helicone-id":
                 _set_request_id(span, value.decode("ascii", "replace")[:_MAX_ID_LENGTH])
             elif lower == b"helicone-cache" and value.upper() == b"HIT":

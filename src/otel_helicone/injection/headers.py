@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
+from otel_helicone.injection.raw_headers import RawHeader, add_raw, keep_raw, raw_headers
 from otel_helicone.primitives.header_names import (
     HELICONE_PREFIX,
     HeaderPair,
@@ -20,7 +21,7 @@ from otel_helicone.session_context.current import resolve
 from otel_helicone.settings.in_use import is_gateway, settings_in_use
 
 if TYPE_CHECKING:
-    from otel_helicone.injection.http_types import Headers, Request, Url
+    from otel_helicone.injection.http_types import Request, Url
 
 __all__ = [
     "add_session_headers",
@@ -33,7 +34,7 @@ __all__ = [
 
 _PREFIX: Final = HELICONE_PREFIX.encode("ascii")
 # Only Helicone-* and Authorization are of interest; this spares the other headers a look.
-_FIRST_LETTERS: Final = b"hHaA"
+_FIRST_LETTERS: Final = (b"h", b"a")
 # The shapes of Helicone's API keys; a key of another shape is refused by the gateway, silently.
 _API_KEY: Final = r"[sp]k-(helicone-)?([a-z]{2,6}-)?[a-z0-9]{7}(-[a-z0-9]{7}){3}(-[0-9a-f-]{36})?"
 
@@ -68,18 +69,14 @@ def add_session_headers(request: Request) -> Span | None:
                 _take_off_all(request)
             return None
         headers = request.headers
-        present = {name.lower(): value for name, value in headers.raw if name[:1] in _FIRST_LETTERS}
+        present = {
+            lower: value for _, lower, value in raw_headers(headers) if lower[:1] in _FIRST_LETTERS
+        }
         warn_if_unrecorded(
             url.host, _text(present.get(b"helicone-auth")), _text(present.get(b"authorization"))
         )
         span = trace.get_current_span()
-        added = []
-        for name, value in session_pairs(span):
-            lower = name.lower().encode("ascii")
-            if lower not in present:
-                headers[name] = value
-                added.append((lower, value))
-        request.__dict__[_ADDED] = added
+        request.__dict__[_ADDED] = add_raw(headers, session_pairs(span), present)
         return span
     except Exception:
         log_failure_once("adding session headers to a request")
@@ -126,10 +123,10 @@ def _origin(url: Url) -> Origin:
 
 
 def _take_off_all(request: Request) -> None:
-    raw = request.headers.raw
-    kept = [item for item in raw if not item[0].lower().startswith(_PREFIX)]
-    if len(kept) < len(raw):
-        _replace_headers(request, kept)
+    headers = raw_headers(request.headers)
+    kept = [header for header in headers if not header[1].startswith(_PREFIX)]
+    if len(kept) < len(headers):
+        keep_raw(request, kept)
 
 
 def take_off_added(request: Request) -> None:
@@ -141,19 +138,12 @@ def take_off_added(request: Request) -> None:
 def take_off_header(request: Request, name: str) -> None:
     """Take one header off a request, in any letter case."""
     lower = name.lower().encode("ascii")
-    kept = [item for item in request.headers.raw if item[0].lower() != lower]
-    _replace_headers(request, kept)
+    keep_raw(request, [header for header in raw_headers(request.headers) if header[1] != lower])
 
 
 def _take_off_added(request: Request) -> None:
-    added = {(name, value.encode("ascii")) for name, value in request.__dict__.pop(_ADDED)}
-    kept = [item for item in request.headers.raw if (item[0].lower(), item[1]) not in added]
-    _replace_headers(request, kept)
-
-
-def _replace_headers(request: Request, kept: Sequence[tuple[bytes, bytes]]) -> None:
-    make: type[Headers] = type(request.headers)
-    request.headers = make(kept)  # type: ignore[call-arg]  # both stacks take a list of pairs
+    added: Sequence[RawHeader] = request.__dict__.pop(_ADDED)
+    keep_raw(request, [header for header in raw_headers(request.headers) if header not in added])
 
 
 def warn_if_unrecorded(host: str, auth: str | None, authorization: str | None) -> None:

@@ -32,28 +32,33 @@ class Path:
     """The path one level above; None for the root."""
     segment: str
     """The last segment, escaped; empty for the root."""
-    prefix: str
-    """The text that a path below starts with: ``/a/b``, and nothing for the root."""
     head: Path | None
     """The first half of a path that is shortened, the same for all below it; None of others."""
+    prefix: str
+    """What the text of a path below starts with, where this one is not shortened: ``/a/b``, and
+    nothing for the root."""
 
     def __init__(self, parent: Path | None, segment: str) -> None:
         self.parent = parent
         self.segment = segment
-        self.head = None
         if parent is None:
             self.depth = 0
             self.prefix = ""
+            self.head = None
             return
         self.depth = depth = parent.depth + 1
-        self.prefix = prefix = f"{parent.prefix}/{segment}"
-        if depth > MAX_PATH_DEPTH or len(prefix) > MAX_PATH_LENGTH or parent.head is not None:
-            self._shorten(parent)
+        self.head = head = parent.head
+        if head is None:
+            self.prefix = prefix = f"{parent.prefix}/{segment}"
+            if depth > MAX_PATH_DEPTH or len(prefix) > MAX_PATH_LENGTH:
+                self.head = parent._find_head()
 
     @property
     def text(self) -> str:
         """The path as it is sent: starts with ``/``, never ends with one, save the root, ``/``."""
-        return self.prefix or "/"
+        if self.head is None:
+            return self.prefix or "/"
+        return self._shortened(self.head)
 
     @staticmethod
     def of(segments: Iterable[str]) -> Path:
@@ -63,26 +68,28 @@ class Path:
             path = Path(path, segment)
         return path
 
-    def _shorten(self, parent: Path) -> None:
-        head = parent.head
-        if head is None:
-            head = parent
-            while head.parent is not None and (
-                head.depth > _MAX_END_DEPTH or len(head.prefix) > _MAX_END_LENGTH
-            ):
-                head = head.parent
-        self.head = head
-        tail = [self.segment]
-        length = len(self.segment) + 1
-        path = parent
+    def _find_head(self) -> Path:
+        """Find the longest start of this path that fits into the first half."""
+        path = self
+        while path.parent is not None and (
+            path.depth > _MAX_END_DEPTH or len(path.prefix) > _MAX_END_LENGTH
+        ):
+            path = path.parent
+        return path
+
+    def _shortened(self, head: Path) -> str:
+        # Made when it is asked for: of a thousand levels, only the last one may be.
+        tail: list[str] = []
+        length = 0
+        path = self
         while path is not head and path.parent is not None and len(tail) < _MAX_END_DEPTH:
             length += len(path.segment) + 1
-            if length > _MAX_END_LENGTH:
+            if tail and length > _MAX_END_LENGTH:
                 break
             tail.append(path.segment)
             path = path.parent
         left_out = self.depth - head.depth - len(tail)
-        self.prefix = f"{head.prefix}/[... {left_out} more ...]/{'/'.join(reversed(tail))}"
+        return f"{head.prefix}/[... {left_out} more ...]/{'/'.join(reversed(tail))}"
 
 
 ROOT_PATH: Final = Path(None, "")

@@ -21,6 +21,7 @@ from otel_helicone.session_context import blocks, remote
 from otel_helicone.session_context.blocks import Block, block_in, make_block, safe_properties
 from otel_helicone.session_context.local_trace import (
     SpanNode,
+    SpanSession,
     effective_block,
     node_of,
     session_id_of_trace,
@@ -248,21 +249,17 @@ def _of_span(node: SpanNode, around: Block | None, *, for_request: bool) -> Sess
     block_here = around or node.block
     block = effective_block(block_here, local_trace)
     session = node.session
-    session_id, name = session.id, session.name
     if block is not session.block and block is not None:
-        session_id, name = block.id, name_of(local_trace, block.id, block, session.own_name)
-    if for_request:
-        is_given = block is not None and block.name is not None
-        name = freeze_name(local_trace, session_id, name, is_given=is_given)
-        if session_id == session.id and name != session.name:
-            refresh(local_trace)  # others have sent another name first
+        name = name_of(local_trace, block.id, block, session.own_name)
+        session = SpanSession(block.id, name, own_name=session.own_name, block=block)
+    name = freeze_name(local_trace, session) if for_request else session.name
     base = None if block_here is None else block_here.base
     if base is None or base is base_of(node):
         path = node.path
     else:
         path = base.path  # the block was entered inside the span: nothing of the span is in it
     user_id, properties = _user_and_properties(node, block, local_trace.settings)
-    return SessionContext(session_id, path.text, name, user_id, properties, node, around)
+    return SessionContext(session.id, path.text, name, user_id, properties, node, around)
 
 
 def _user_and_properties(

@@ -101,6 +101,8 @@ class LocalTrace:
     """What :func:`otel_helicone.set_session` has set for the rest of the trace."""
     default_id: str
     """The trace id as a session id; set when the root's texts are worked out."""
+    has_own_names: bool = False
+    """Whether an attribute of any span names a session."""
     is_continued: bool = False
     """Whether the trace began elsewhere, so that another local trace may have the same id."""
     open_ids: set[int] | None = None
@@ -179,9 +181,10 @@ class SpanNode(ref[Span]):
     stamps: Stamps
     """What was written on the span, to tell it from what the application sets."""
 
-    # Set when the texts are worked out.
     is_frozen: bool
     """Whether a request has carried the path, so that name, segment and path stay."""
+
+    # Set when the texts are worked out.
     attributes: Mapping[str, object]
     """The span's attributes, live until it is released."""
     said: Mapping[str, object] | None
@@ -229,6 +232,7 @@ def link(
     node.context = context
     node.name = span.name
     node.revision = NOT_WORKED_OUT
+    node.is_frozen = False
     node.stamps = NO_STAMPS
     node.block = None
     parent = span.parent

@@ -6,30 +6,20 @@ on the spans of the trace that are still open when a name or an id above them ha
 
 from __future__ import annotations
 
-from typing import Final
-
 from opentelemetry.sdk.trace import Span
-from opentelemetry.trace import SpanKind
 
 from otel_helicone.primitives.attribute_names import HELICONE_SESSION_ID
-from otel_helicone.primitives.escaping import escape_segment, known_segments
-from otel_helicone.primitives.path import ROOT_PATH, Path
-from otel_helicone.primitives.segments import TELLING_ATTRIBUTES, default_segment, segment_of
 from otel_helicone.primitives.span_attributes import attributes_of, stamp_new_span
-from otel_helicone.session_context import blocks, remote
 from otel_helicone.session_context.local_trace import (
     NOT_WORKED_OUT,
     LocalTrace,
     SpanNode,
     open_spans,
 )
-from otel_helicone.session_context.texts import bring_up_to_date, refresh, session_of_root
+from otel_helicone.session_context.texts import bring_up_to_date, refresh, work_out_plainly
 
 __all__ = ["stamp_at_start"]
 
-# A look-up in a set would call the hash of an enum, which is written in Python.
-_CLIENT: Final = SpanKind.CLIENT
-_PRODUCER: Final = SpanKind.PRODUCER
 
 
 def stamp_at_start(node: SpanNode, span: Span) -> None:
@@ -49,7 +39,6 @@ def stamp_at_start(node: SpanNode, span: Span) -> None:
     else:
         open_ids.add(node.context[1])
     attributes = attributes_of(span)
-    settings = trace.settings
     if above is not None:
         # The parent and the root are where frameworks rename and applications set ids; a change in
         # between shows when a request is sent. To look at every ancestor would make the cost of a
@@ -59,40 +48,13 @@ def stamp_at_start(node: SpanNode, span: Span) -> None:
         revision = trace.revision
         if above.revision != revision:
             bring_up_to_date(above)
-        is_plain = not blocks.in_use or node.block is above.block
     else:
         revision = trace.revision
-        is_plain = not (trace.is_continued or blocks.in_use or remote.in_use)
-    if (
-        not is_plain
-        or settings.segment is not default_segment
-        or (attributes and not attributes.keys().isdisjoint(settings.statements_and_stamps))
-    ):
+    if not work_out_plainly(node, span, node.name, attributes):
         bring_up_to_date(node)
-    else:
-        # By far the most spans: they say nothing of the session themselves.
-        node.attributes = attributes
-        node.said = None
-        node.is_frozen = False
-        name = node.name
-        if attributes and not attributes.keys().isdisjoint(TELLING_ATTRIBUTES):
-            segment = segment_of(span, default_segment)
-        else:
-            kind = span.kind
-            if kind is _CLIENT or kind is _PRODUCER:
-                segment = None
-            else:
-                segment = known_segments.get(name) or escape_segment(name)
-        node.segment = segment
-        if above is None:
-            node.session = session_of_root(node)
-            node.path = ROOT_PATH if segment is None else Path(ROOT_PATH, segment)
-        else:
-            node.session = above.session
-            node.path = above.path if segment is None else Path(above.path, segment)
-        node.revision = revision
+    node.revision = revision
     session = node.session
-    node.stamps = stamps = stamp_new_span(span, session.id, node.path.prefix or "/", session.name)
+    node.stamps = stamps = stamp_new_span(span, session.id, node.path.text, session.name)
     node.seen_id = stamps[0] or attributes.get(HELICONE_SESSION_ID)
     if trace.revision != revision:
         # A name or an id has changed since: in another thread, or in a signal handler.

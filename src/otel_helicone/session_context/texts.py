@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterable, Mapping
 
 from opentelemetry.sdk.trace import ReadableSpan, Span
+from opentelemetry.trace import SpanKind
 
 from otel_helicone.primitives.attribute_names import HELICONE_SESSION_ID, HELICONE_SESSION_NAME
 from otel_helicone.primitives.escaping import (
@@ -22,9 +23,15 @@ from otel_helicone.primitives.escaping import (
     escape_segment,
     escape_session_id,
     escape_value,
+    known_segments,
 )
 from otel_helicone.primitives.path import ROOT_PATH, Path
-from otel_helicone.primitives.segments import is_asking, segment_of
+from otel_helicone.primitives.segments import (
+    TELLING_ATTRIBUTES,
+    default_segment,
+    is_asking,
+    segment_of,
+)
 from otel_helicone.primitives.span_attributes import (
     NO_STAMPS,
     STAMPED,
@@ -32,6 +39,7 @@ from otel_helicone.primitives.span_attributes import (
     is_written,
     replace_attribute,
 )
+from otel_helicone.session_context import remote
 from otel_helicone.session_context.blocks import Block, PathBase
 from otel_helicone.session_context.local_trace import (
     NOT_WORKED_OUT,
@@ -58,8 +66,12 @@ __all__ = [
     "path_above",
     "refresh",
     "said_on",
-    "session_of_root",
+    "work_out_plainly",
 ]
+
+# A look-up in a set would call the hash of an enum, which is written in Python.
+_CLIENT: Final = SpanKind.CLIENT
+_PRODUCER: Final = SpanKind.PRODUCER
 
 # Held for the few stores that freeze texts, and for those that must not follow them.
 _freezing = threading.RLock()
@@ -105,15 +117,31 @@ def notice_changes(node: SpanNode) -> None:
     """
     trace = node.trace
     settings = trace.settings
+    beside_stamps = settings.statements_beside_stamps
+    is_default = settings.segment is default_segment
     # A rule that is asked just now would give other answers than it does to its caller.
     link = None if is_asking() else node
     while link is not None:
         span = link()
         if span is not None and link.revision != NOT_WORKED_OUT:
             attributes = link.attributes
-            if said_on(link, attributes, settings) != link.said or (
+            stamps = link.stamps
+            says_nothing = (
+                link.said is None
+                and attributes.get(HELICONE_SESSION_ID) is stamps[0]
+                and attributes.get(HELICONE_SESSION_NAME) is stamps[2]
+                and attributes.keys().isdisjoint(beside_stamps)
+            )  # as said_on() would find out, for a third of the time
+            if (not says_nothing and said_on(link, attributes, settings) != link.said) or (
                 not link.is_frozen
-                and (span.name != link.name or segment_of(span, settings.segment) != link.segment)
+                and (
+                    span.name != link.name
+                    or (
+                        # What tells nothing now has told nothing before.
+                        not (is_default and attributes.keys().isdisjoint(TELLING_ATTRIBUTES))
+                        and segment_of(span, settings.segment) != link.segment
+                    )
+                )
             ):
                 refresh(trace)
                 break
@@ -146,15 +174,73 @@ def bring_up_to_date(node: SpanNode) -> None:
         _work_out(link, revision)
 
 
+def work_out_plainly(
+    node: SpanNode, span: ReadableSpan, name: str, attributes: Mapping[str, object]
+) -> bool:
+    """Work out the texts of a span for the first time, if it says nothing of the session itself.
+
+    By far the most spans are of this kind; the texts above it are up to date.
+
+    Args:
+        node: the span's node.
+        span: the span.
+        name: its name.
+        attributes: its attributes.
+
+    Returns:
+        Whether it is of this kind; otherwise nothing was done.
+    """
+    # Written flat, as it runs for every span of the application that is stamped.
+    trace, above = node.trace, node.parent
+    settings = trace.settings
+    if (
+        settings.segment is not default_segment
+        or type(name) is not str
+        or (attributes and not attributes.keys().isdisjoint(settings.statements_and_stamps))
+    ):
+        return False
+    if above is None:
+        if trace.is_continued or node.block is not None or remote.in_use:
+            return False
+    elif node.block is not above.block:
+        return False
+    if attributes and not attributes.keys().isdisjoint(TELLING_ATTRIBUTES):
+        segment = segment_of(span, default_segment)
+    else:
+        kind = span.kind
+        if kind is _CLIENT or kind is _PRODUCER:
+            segment = None
+        else:
+            segment = known_segments.get(name) or escape_segment(name)
+    node.attributes = attributes
+    node.said = node.seen_id = None
+    node.name = name
+    node.segment = segment
+    if above is not None:
+        node.session = above.session
+        node.path = above.path if segment is None else Path(above.path, segment)
+    else:
+        _describe_root(node)
+        node.session = SpanSession(trace.default_id, trace.root_name)
+        node.path = ROOT_PATH if segment is None else Path(ROOT_PATH, segment)
+    return True
+
+
 def _work_out(node: SpanNode, revision: int) -> None:
     trace = node.trace
     live = node()
     span: ReadableSpan | None = live
     if node.revision == NOT_WORKED_OUT:
-        node.is_frozen = False
         if live is None:
             span = getattr(node, "snapshot", None)
             node.said = None
+        elif node.stamps is NO_STAMPS:
+            with _freezing:  # another thread may do the same
+                if not node.is_frozen and work_out_plainly(
+                    node, live, live.name, attributes_of(live)
+                ):
+                    node.revision = revision
+                    return
     if span is not None:
         node.attributes = attributes = attributes_of(span)
         node.said = said_on(node, attributes, trace.settings)
@@ -191,6 +277,8 @@ def base_of(node: SpanNode) -> PathBase | None:
 def path_above(node: SpanNode) -> Path:
     """Return where a span's own segment, if it adds one, is appended."""
     above = node.parent
+    if above is not None and above.block is node.block:
+        return above.path  # by far the most spans
     base = base_of(node)
     if above is not None and base is base_of(above):
         return above.path
@@ -205,12 +293,6 @@ def _describe_root(node: SpanNode) -> None:
     trace = node.trace
     trace.default_id = session_id_of_trace(node.context[0], trace.settings.session_id_format)
     trace.root_name = escape_root_name(node.name)
-
-
-def session_of_root(node: SpanNode) -> SpanSession:
-    """Return the session of a local root that starts its trace, and says nothing of its own."""
-    _describe_root(node)
-    return SpanSession(node.trace.default_id, node.trace.root_name)
 
 
 def _session_of(node: SpanNode) -> SpanSession:
@@ -236,6 +318,8 @@ def _session_of(node: SpanNode) -> SpanSession:
         session_id = trace.remote.id
     else:
         session_id = listed_id or trace.default_id
+    if own_name is not None:
+        trace.has_own_names = True
     name = name_of(trace, session_id, block, own_name)
     return SpanSession(session_id, name, own_id, listed_id, own_name, block)
 
@@ -266,24 +350,32 @@ def name_of(trace: LocalTrace, session_id: str, block: Block | None, own_name: s
     return trace.root_name if trace.remote is None else trace.remote.name
 
 
-def freeze_name(trace: LocalTrace, session_id: str, name: str, *, is_given: bool) -> str:
+def freeze_name(trace: LocalTrace, session: SpanSession) -> str:
     """Return the name that a request is to carry, which stays that of the session from now on.
 
     Args:
         trace: the local trace that the request belongs to.
-        session_id: the session's id.
-        name: the name by :func:`name_of`.
-        is_given: whether the application names this very session with it, in a block.
+        session: the session that it belongs to.
     """
+    block, session_id = session.block, session.id
+    name = name_of(trace, session_id, block, session.own_name)
+    is_given = block is not None and block.name is not None
     if trace.is_continued or session_id != trace.default_id:
         # Only such an id can come again, in another trace of this process.
-        first_name(session_id, name)
+        first = first_name(session_id, name)
+        if not is_given and session.own_name is None:
+            name = first
     if is_given:
         return name
     names = trace.sent_names
     if names is None:
         names = trace.sent_names = {}
-    return names.setdefault(session_id, name)
+    if session_id in names:
+        return names[session_id]
+    name = names.setdefault(session_id, name)
+    if trace.has_own_names or name != session.name:
+        refresh(trace)  # other spans of the session may be stamped with another name
+    return name
 
 
 def freeze(node: SpanNode) -> None:
@@ -306,9 +398,8 @@ def freeze(node: SpanNode) -> None:
             # Another thread may have worked out a text above this one meanwhile.
             above, path = path_above(link), link.path
             if path is not above and path.parent is not above:
-                path = above if link.segment is None else Path(above, link.segment)
-                has_changed = has_changed or path.prefix != link.path.prefix
-                link.path = path
+                link.path = above if link.segment is None else Path(above, link.segment)
+                has_changed = True
             link.is_frozen = True
     if has_changed:
         refresh(node.trace)
@@ -333,7 +424,6 @@ def keep(node: SpanNode, span: ReadableSpan, *, for_log: bool) -> None:
     name, segment = span.name, segment_of(live or span, node.trace.settings.segment)
     if node.revision == NOT_WORKED_OUT:
         node.attributes, node.said, node.name, node.segment = attributes, said, name, segment
-        node.is_frozen = False
         node.revision = STALE
     elif said != node.said or (
         not node.is_frozen and (name, segment) != (node.name, node.segment)
