@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -14,6 +14,8 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 
 from otel_helicone.dialects.describe import DIALECTS, describe
 from otel_helicone.dialects.description import Description, Kind, Part, ToolCall, Usage
+from otel_helicone.dialects.token_counts import whole_usage
+from otel_helicone.logs.finish_reasons import finish_reason_of_openai
 from otel_helicone.logs.translating import Translator
 
 SECOND = 1_000_000_000
@@ -378,6 +380,250 @@ def test_the_http_status_of_a_failure_is_found_in_its_text(status: str, known: i
     assert failure.http_status == known
 
 
+CHAT = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o-mini"}
+OF_OPENINFERENCE = {"openinference.span.kind": "LLM", "llm.model_name": "gpt-4o-mini"}
+OF_VERCEL = {"ai.operationId": "ai.generateText.doGenerate", "ai.model.id": "gpt-4o-mini"}
+OF_LANGFUSE = {"langfuse.observation.type": "generation"}
+TOLD = {"gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 500}
+
+
+def usage_of(attributes: dict[str, Any]) -> Usage:
+    usage = describe(span(attributes)).usage
+    assert usage is not None
+    return usage
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cache_read.input_tokens",
+        "cache_read_input_tokens",
+        "cache_read_tokens",
+        "cached_tokens",
+        "details.cache_read_tokens",
+        "details.cache_read_input_tokens",
+        "details.cached_tokens",
+        "details.cached_content_tokens",
+        "input_tokens.cached",
+        "prompt_tokens_details.cached_tokens",
+    ],
+)
+def test_cached_tokens_under_every_name_that_they_have(name: str) -> None:
+    assert usage_of({**CHAT, **TOLD, f"gen_ai.usage.{name}": 900}).cached_tokens == 900
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cache_creation.input_tokens",
+        "cache_creation_input_tokens",
+        "cache_write.input_tokens",
+        "cache_write_input_tokens",
+        "cache_write_tokens",
+        "details.cache_write_tokens",
+        "details.cache_creation_input_tokens",
+        "input_tokens.cache_write",
+        "prompt_tokens_details.cache_creation_tokens",
+    ],
+)
+def test_tokens_written_to_a_cache(name: str) -> None:
+    assert usage_of({**CHAT, **TOLD, f"gen_ai.usage.{name}": 50}).cache_write_tokens == 50
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "completion_tokens_details.reasoning_tokens",
+        "details.reasoning_tokens",
+        "details.thoughts_tokens",
+        "experimental.reasoning_tokens",
+        "output_tokens.reasoning",
+        "reasoning.output_tokens",
+        "reasoning_tokens",
+    ],
+)
+def test_reasoning_tokens(name: str) -> None:
+    assert usage_of({**CHAT, **TOLD, f"gen_ai.usage.{name}": 77}).reasoning_tokens == 77
+
+
+def test_tokens_of_sounds_and_of_the_providers_own_tools() -> None:
+    usage = usage_of(
+        {
+            **CHAT,
+            **TOLD,
+            "gen_ai.usage.audio.input_tokens": 5,
+            "gen_ai.usage.details.output_audio_tokens": 6,
+            "gen_ai.usage.details.tool_use_prompt_tokens": 7,
+        }
+    )
+    parts = (usage.audio_input_tokens, usage.audio_output_tokens, usage.tool_tokens)
+    assert parts == (5, 6, 7)
+
+
+def test_sums_among_the_details_are_the_providers_and_not_the_calls() -> None:
+    """Pydantic AI's input tokens hold what was cached, Anthropic's, in its details, do not."""
+    assert usage_of({**CHAT, "gen_ai.usage.details.input_tokens": 50, **TOLD}).input_tokens == 1000
+    assert describe(span({**CHAT, "gen_ai.usage.details.input_tokens": 50})).usage is None
+
+
+def test_a_zero_under_one_name_says_nothing_against_a_number_under_another() -> None:
+    zero = {"llm.token_count.prompt_details.cache_read": 0}
+    more = {"llm.token_count.prompt_details.cache_input": 900}
+    told = {"llm.token_count.prompt": 1000, "llm.token_count.completion": 5}
+    assert usage_of({**OF_OPENINFERENCE, **told, **zero, **more}).cached_tokens == 900
+
+
+def test_what_langchain_says_was_written_for_an_hour_was_written() -> None:
+    details = {"cache_read": 0, "cache_creation": 0, "ephemeral_1h_input_tokens": 40}
+    told = {"input_tokens": 60, "output_tokens": 1, "input_token_details": details}
+    message = {"kwargs": {"content": "Hi", "usage_metadata": told}}
+    answer = json.dumps({"generations": [[{"message": message}]]})
+    assert usage_of({**OF_OPENINFERENCE, "output.value": answer}).cache_write_tokens == 40
+
+
+@pytest.mark.parametrize(
+    ("attributes", "tokens"),
+    [
+        (
+            {  # the AI SDK 5
+                **OF_VERCEL,
+                "ai.usage.inputTokens": 10,
+                "ai.usage.outputTokens": 200,
+                "ai.usage.reasoningTokens": 5000,
+                "ai.usage.totalTokens": 5210,
+            },
+            (10, 5200),
+        ),
+        (
+            {
+                **CHAT,
+                "gen_ai.usage.input_tokens": 10,
+                "gen_ai.usage.output_tokens": 200,
+                "gen_ai.usage.reasoning.output_tokens": 5000,
+                "gen_ai.usage.total_tokens": 5210,
+            },
+            (10, 5200),
+        ),
+        (
+            {  # Gemini's answer, whole: with what its own tools gave
+                "mlflow.spanType": '"CHAT_MODEL"',
+                "mlflow.chat.tokenUsage": json.dumps(
+                    {
+                        "promptTokenCount": 10,
+                        "toolUsePromptTokenCount": 3,
+                        "candidatesTokenCount": 200,
+                        "thoughtsTokenCount": 5000,
+                        "totalTokenCount": 5213,
+                    }
+                ),
+            },
+            (13, 5200),
+        ),
+        (
+            {  # Langfuse takes all parts off
+                **OF_LANGFUSE,
+                "langfuse.observation.usage_details": json.dumps(
+                    {
+                        "input": 100,
+                        "input_cache_read": 900,
+                        "output": 200,
+                        "output_reasoning": 50,
+                        "total": 1250,
+                    }
+                ),
+            },
+            (1000, 250),
+        ),
+        (
+            {  # inside: LangChain
+                **OF_OPENINFERENCE,
+                "llm.token_count.prompt": 10,
+                "llm.token_count.completion": 5200,
+                "llm.token_count.completion_details.reasoning": 5000,
+                "llm.token_count.total": 5210,
+            },
+            (10, 5200),
+        ),
+        (
+            {  # no total: nothing is guessed
+                **OF_OPENINFERENCE,
+                "llm.token_count.prompt": 10,
+                "llm.token_count.completion": 200,
+                "llm.token_count.completion_details.reasoning": 5000,
+            },
+            (10, 200),
+        ),
+        (
+            {  # a total that no part makes up for
+                **OF_OPENINFERENCE,
+                "llm.token_count.prompt": 10,
+                "llm.token_count.completion": 200,
+                "llm.token_count.completion_details.reasoning": 5000,
+                "llm.token_count.total": 999,
+            },
+            (10, 200),
+        ),
+        (
+            {  # one that two of them would
+                **CHAT,
+                **TOLD,
+                "gen_ai.usage.reasoning_tokens": 7,
+                "gen_ai.usage.details.tool_use_prompt_tokens": 7,
+                "gen_ai.usage.total_tokens": 1507,
+            },
+            (1000, 500),
+        ),
+    ],
+)
+def test_parts_beside_the_tokens_in_and_out_are_added_where_the_total_says_so(
+    attributes: dict[str, Any], tokens: tuple[int, int]
+) -> None:
+    usage = usage_of(attributes)
+    assert (usage.input_tokens, usage.output_tokens) == tokens
+
+
+COUNTS = st.none() | st.integers(0, 9)
+
+
+@given(st.builds(Usage, *[COUNTS] * 9))
+def test_a_whole_usage_never_counts_more_than_the_total(usage: Usage) -> None:
+    whole = whole_usage(usage)
+    assert whole_usage(whole) == whole
+    if whole != usage:
+        assert (whole.input_tokens or 0) + (whole.output_tokens or 0) == usage.total_tokens
+
+
+@pytest.mark.parametrize(
+    ("told", "word"),
+    [
+        ("stop", "stop"),
+        ("STOP", "stop"),
+        ("FinishReason.STOP", "stop"),
+        ("<FinishReason.STOP: 1>", "stop"),
+        ("end_turn", "stop"),
+        ("MAX_TOKENS", "length"),
+        ("FinishReason.MAX_TOKENS", "length"),
+        ("FINISH_REASON_MAX_TOKENS", "length"),
+        ("max_output_tokens", "length"),
+        ("tool-calls", "tool_calls"),
+        ("tool_use", "tool_calls"),
+        ("content-filter", "content_filter"),
+        ("SAFETY", "content_filter"),
+        ("FINISH_REASON_UNSPECIFIED", None),
+        ("error", None),
+        ("a.word of its own", "a.word of its own"),
+        (None, None),
+    ],
+)
+def test_finish_reasons_are_told_in_openais_words(told: str | None, word: str | None) -> None:
+    assert finish_reason_of_openai(told) == word
+
+
+@given(st.text())
+def test_any_text_can_stand_where_a_finish_reason_does(told: str) -> None:
+    finish_reason_of_openai(told)
+
+
 def test_a_span_of_the_application_alone_is_no_call() -> None:
     assert describe(span({"http.route": "/trips", "db.system": "postgresql"})).kind is Kind.OTHER
 
@@ -485,6 +731,7 @@ VALUES = (
 )
 
 
+@settings(deadline=None)  # how long it takes is the machine's affair
 @given(st.dictionaries(KEYS, VALUES, max_size=8), st.booleans())
 def test_whatever_is_written_on_a_span_a_log_of_it_is_one_that_helicone_takes(
     attributes: dict[str, Any], capture: bool
@@ -508,6 +755,7 @@ def test_whatever_is_written_on_a_span_a_log_of_it_is_one_that_helicone_takes(
     assert log["timing"]["startTime"]["seconds"] <= log["timing"]["endTime"]["seconds"]
 
 
+@settings(deadline=None)
 @given(st.dictionaries(KEYS, VALUES, max_size=8), st.integers(4096, 20_000), st.integers(0, 30_000))
 def test_a_log_is_never_longer_than_allowed(
     attributes: dict[str, Any], most: int, length: int

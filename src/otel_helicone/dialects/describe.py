@@ -24,6 +24,7 @@ from otel_helicone.dialects.openllmetry import OPENLLMETRY, OPENLLMETRY_OLD
 from otel_helicone.dialects.otel_genai import OTEL_GENAI, OTEL_GENAI_BARE
 from otel_helicone.dialects.otel_genai_events import OTEL_GENAI_EVENTS
 from otel_helicone.dialects.reading import FinishedSpan, as_integer, as_text
+from otel_helicone.dialects.token_counts import whole_usage
 from otel_helicone.dialects.vector_databases import VECTOR_DATABASES
 from otel_helicone.dialects.vercel_ai import VERCEL_AI
 
@@ -193,7 +194,7 @@ def _usage(span: FinishedSpan, asked: list[Dialect]) -> Usage | None:
                 if count is not None:
                     merged.setdefault(name, count)
     usage = Usage(**merged)
-    return None if usage.is_empty else usage
+    return None if usage.is_empty else whole_usage(usage)
 
 
 def _parameters(span: FinishedSpan, asked: list[Dialect]) -> Mapping[str, Json]:

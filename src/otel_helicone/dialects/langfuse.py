@@ -10,7 +10,8 @@ from otel_helicone.dialects.description import Json, Kind, Message, Usage
 from otel_helicone.dialects.dialect import Dialect, text
 from otel_helicone.dialects.messages import read_messages, text_message
 from otel_helicone.dialects.reading import FinishedSpan, is_placeholder
-from otel_helicone.dialects.wire import PARAMETERS_OF_OPENAI, wire_request, wire_usage
+from otel_helicone.dialects.token_counts import usage_in
+from otel_helicone.dialects.wire import PARAMETERS_OF_OPENAI, wire_request
 
 __all__ = ["LANGFUSE"]
 
@@ -86,7 +87,7 @@ def _finish_reasons(span: FinishedSpan) -> tuple[str, ...] | None:
 
 
 def _usage(span: FinishedSpan) -> Usage | None:
-    return wire_usage(span.json("langfuse.observation.usage_details"))
+    return usage_in(span.json("langfuse.observation.usage_details"))
 
 
 def _seconds_to_first_token(span: FinishedSpan) -> float | None:

@@ -9,7 +9,8 @@ from otel_helicone.dialects.description import Json, Kind, Message, Usage
 from otel_helicone.dialects.dialect import Dialect, text, value_of
 from otel_helicone.dialects.messages import read_messages
 from otel_helicone.dialects.reading import FinishedSpan
-from otel_helicone.dialects.wire import PARAMETERS_OF_OPENAI, wire_usage
+from otel_helicone.dialects.token_counts import usage_in
+from otel_helicone.dialects.wire import PARAMETERS_OF_OPENAI
 
 __all__ = ["LANGWATCH"]
 
@@ -42,8 +43,7 @@ def _usage(span: FinishedSpan) -> Usage | None:
     found = _value("langwatch.metrics", span)
     if not isinstance(found, dict):
         return None
-    cached = found.get("cacheReadInputTokens", found.get("cache_read_input_tokens"))
-    return wire_usage({**found, "cache_read_input_tokens": cached})
+    return usage_in(found)
 
 
 def _parameters(span: FinishedSpan) -> Mapping[str, Json] | None:

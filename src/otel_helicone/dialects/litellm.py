@@ -70,4 +70,5 @@ LITELLM: Final = Dialect(
     output=lambda span: _answered(span).messages,
     finish_reasons=lambda span: _answered(span).finish_reasons,
     usage=lambda span: _answered(span).usage,
+    embedding_input=lambda span: _asked(span).embedding_input,
 )

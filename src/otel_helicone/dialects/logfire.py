@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from otel_helicone.dialects.description import Json, Kind, Message, Usage
-from otel_helicone.dialects.dialect import Dialect, json, text
+from otel_helicone.dialects.dialect import Dialect, json, text, texts
 from otel_helicone.dialects.messages import read_messages
 from otel_helicone.dialects.reading import FinishedSpan, parse_json
-from otel_helicone.dialects.wire import wire_request, wire_response, wire_usage
+from otel_helicone.dialects.token_counts import usage_in
+from otel_helicone.dialects.wire import wire_request, wire_response
 
 __all__ = ["LOGFIRE", "PYDANTIC_AI"]
 
@@ -84,7 +85,7 @@ def _from_events(span: FinishedSpan, *, choices: bool) -> tuple[Message, ...] | 
 def _usage(span: FinishedSpan) -> Usage | None:
     if not _is_call(span):
         return None  # turns and tasks repeat the usage of the calls below them
-    return wire_usage(span.json("gen_ai.usage.raw", "usage")) or (
+    return usage_in(span.json("gen_ai.usage.raw", "usage")) or (
         wire_response(span.json("response_data")).usage
     )
 
@@ -178,6 +179,7 @@ PYDANTIC_AI: Final = Dialect(
             "events",
             "final_result",
             "gen_ai",
+            "inputs",
             "model_request_parameters",
             "pydantic_ai",
             "tool_arguments",
@@ -187,6 +189,7 @@ PYDANTIC_AI: Final = Dialect(
     kind=_pydantic_kind,
     input=lambda span: _from_events(span, choices=False),
     output=lambda span: _from_events(span, choices=True),
+    embedding_input=texts("inputs"),
     arguments=lambda span: parse_json(span.json("tool_arguments")),
     result=json("tool_response"),
     agent_name=text("agent_name"),

@@ -8,7 +8,8 @@ from otel_helicone.dialects.description import Json, Kind, Message, Usage
 from otel_helicone.dialects.dialect import Dialect
 from otel_helicone.dialects.messages import read_messages
 from otel_helicone.dialects.reading import FinishedSpan
-from otel_helicone.dialects.wire import WireCall, wire_request, wire_response, wire_usage
+from otel_helicone.dialects.token_counts import usage_in
+from otel_helicone.dialects.wire import WireCall, wire_request, wire_response
 
 __all__ = ["MLFLOW"]
 
@@ -55,7 +56,7 @@ def _output(span: FinishedSpan) -> tuple[Message, ...] | None:
 
 
 def _usage(span: FinishedSpan) -> Usage | None:
-    return wire_usage(span.json("mlflow.chat.tokenUsage")) or _answered(span).usage
+    return usage_in(span.json("mlflow.chat.tokenUsage")) or _answered(span).usage
 
 
 def _query(span: FinishedSpan) -> str | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from otel_helicone.dialects.description import Json, Kind, Message, Usage
+from otel_helicone.dialects.description import Json, Kind, Message
 from otel_helicone.dialects.dialect import Dialect, json, lower, text, value_of
 from otel_helicone.dialects.messages import read_messages, text_message
 from otel_helicone.dialects.reading import FinishedSpan, is_placeholder, parse_json
+from otel_helicone.dialects.token_counts import usage_under
 from otel_helicone.dialects.wire import (
     PARAMETERS_OF_OPENAI,
     WireCall,
@@ -26,6 +27,7 @@ _KINDS: Final = {
     "agent": Kind.AGENT,
     "chain": Kind.WORKFLOW,
 }
+_COUNTED: Final = usage_under("llm.token_count")
 _HIDDEN: Final = "__REDACTED__"
 
 
@@ -161,20 +163,6 @@ def _finish_reasons(span: FinishedSpan) -> tuple[str, ...] | None:
     return span.texts("llm.finish_reason") or _response(span).finish_reasons
 
 
-def _usage(span: FinishedSpan) -> Usage:
-    return Usage(
-        span.integer("llm.token_count.prompt"),
-        span.integer("llm.token_count.completion"),
-        span.integer("llm.token_count.total"),
-        span.integer(
-            "llm.token_count.prompt_details.cache_read",
-            "llm.token_count.prompt_details.cache_input",
-        ),
-        span.integer("llm.token_count.prompt_details.cache_write"),
-        span.integer("llm.token_count.completion_details.reasoning"),
-    )
-
-
 def _tools_offered(span: FinishedSpan) -> tuple[Json, ...] | None:
     found = []
     for item in span.flat_list("llm.tools") or ():
@@ -195,7 +183,12 @@ def _embedding_input(span: FinishedSpan) -> tuple[str, ...] | None:
         told = embedding.get("text") if isinstance(embedding, dict) else None
         if isinstance(told, str) and not is_placeholder(told):
             found.append(told)
-    return tuple(found) or None
+    return tuple(found) or _request(span).embedding_input or _asked_texts(span)
+
+
+def _asked_texts(span: FinishedSpan) -> tuple[str, ...] | None:
+    asked = span.json("input.value")
+    return span.texts("input.value") if isinstance(asked, (str, list)) else None
 
 
 def _result(span: FinishedSpan) -> Json:
@@ -276,7 +269,7 @@ OPENINFERENCE: Final = Dialect(
     input=_input,
     output=_output,
     finish_reasons=_finish_reasons,
-    usage=_usage,
+    usage=lambda span: _COUNTED(span) or (_response(span).usage if _is_call(span) else None),
     seconds_to_first_token=_seconds_to_first_token,
     embedding_input=_embedding_input,
     tool_name=_tool_name,

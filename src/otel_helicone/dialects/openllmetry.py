@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from otel_helicone.dialects.description import Json, Kind, Message, Usage
+from otel_helicone.dialects.description import Json, Kind, Message
 from otel_helicone.dialects.dialect import Dialect, flag, lower, tags, text, value_of
 from otel_helicone.dialects.messages import read_messages
 from otel_helicone.dialects.reading import FinishedSpan, parse_json
+from otel_helicone.dialects.token_counts import usage_under
 
 __all__ = ["OPENLLMETRY", "OPENLLMETRY_OLD"]
 
@@ -137,17 +138,6 @@ def _embedding_input(span: FinishedSpan) -> tuple[str, ...] | None:
     return tuple(part.text for message in found for part in message.parts if part.text) or None
 
 
-def _usage(span: FinishedSpan) -> Usage:
-    return Usage(
-        span.integer("gen_ai.usage.prompt_tokens", "llm.usage.prompt_tokens"),
-        span.integer("gen_ai.usage.completion_tokens", "llm.usage.completion_tokens"),
-        span.integer("llm.usage.total_tokens"),
-        span.integer("gen_ai.usage.cache_read_input_tokens"),
-        span.integer("gen_ai.usage.cache_creation_input_tokens"),
-        span.integer("llm.usage.reasoning_tokens", "gen_ai.usage.reasoning_tokens"),
-    )
-
-
 def _tools_offered(span: FinishedSpan) -> tuple[Json, ...] | None:
     found = []
     for item in span.flat_list("llm.request.functions") or ():
@@ -184,6 +174,6 @@ OPENLLMETRY_OLD: Final = Dialect(
     input=_flat("gen_ai.prompt", "llm.prompts", role="user"),
     output=_flat("gen_ai.completion", "llm.completions", role="assistant"),
     finish_reasons=_finish_reasons,
-    usage=_usage,
+    usage=usage_under("llm.usage"),
     embedding_input=_embedding_input,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from otel_helicone.dialects.description import Json, Kind, Message, Usage
+from otel_helicone.dialects.description import Json, Kind, Message
 from otel_helicone.dialects.dialect import (
     Dialect,
     flag,
@@ -16,6 +16,7 @@ from otel_helicone.dialects.dialect import (
     text,
 )
 from otel_helicone.dialects.reading import FinishedSpan
+from otel_helicone.dialects.token_counts import usage_under
 
 __all__ = ["OTEL_GENAI", "OTEL_GENAI_BARE"]
 
@@ -87,7 +88,7 @@ def _input(span: FinishedSpan) -> tuple[Message, ...] | None:
 
 
 def _finish_reasons(span: FinishedSpan) -> tuple[str, ...] | None:
-    found = span.texts("gen_ai.response.finish_reasons")
+    found = span.texts("gen_ai.response.finish_reasons", "gen_ai.response.finish_reason")
     if found is not None:
         return found
     out = messages("gen_ai.output.messages", role="assistant")(span) or ()
@@ -101,27 +102,6 @@ def _request_model(span: FinishedSpan) -> str | None:
     ):
         return None  # OpenInference, writing both dialects, gives the model that answered as both
     return asked
-
-
-def _usage(span: FinishedSpan) -> Usage:
-    return Usage(
-        span.integer("gen_ai.usage.input_tokens"),
-        span.integer("gen_ai.usage.output_tokens"),
-        span.integer("gen_ai.usage.total_tokens"),
-        span.integer(
-            "gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens"
-        ),
-        span.integer(
-            "gen_ai.usage.cache_write.input_tokens",
-            "gen_ai.usage.cache_creation.input_tokens",
-            "gen_ai.usage.cache_creation_input_tokens",
-        ),
-        span.integer(
-            "gen_ai.usage.reasoning.output_tokens",
-            "gen_ai.usage.reasoning_tokens",
-            "gen_ai.usage.details.reasoning_tokens",
-        ),
-    )
 
 
 def _parameters(span: FinishedSpan) -> dict[str, Json] | None:
@@ -175,7 +155,7 @@ OTEL_GENAI: Final = Dialect(
     input=_input,
     output=messages("gen_ai.output.messages", role="assistant"),
     finish_reasons=_finish_reasons,
-    usage=_usage,
+    usage=usage_under("gen_ai.usage"),
     seconds_to_first_token=number(
         "gen_ai.response.time_to_first_chunk", "gen_ai.client.operation.time_to_first_chunk"
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from otel_helicone.dialects.description import Json, Message, Usage
+from otel_helicone.dialects.description import Json, Message
 from otel_helicone.dialects.dialect import Dialect, lower, messages
 from otel_helicone.dialects.messages import read_messages
 from otel_helicone.dialects.reading import FinishedSpan, parse_json
@@ -105,12 +105,6 @@ def _finish_reasons(span: FinishedSpan) -> tuple[str, ...] | None:
     return tuple(message.finish_reason for message in found if message.finish_reason) or None
 
 
-def _usage(span: FinishedSpan) -> Usage:
-    return Usage(
-        span.integer("gen_ai.usage.prompt_tokens"), span.integer("gen_ai.usage.completion_tokens")
-    )
-
-
 def _seconds_to_first_token(span: FinishedSpan) -> float | None:
     found = span.number("gen_ai.server.time_to_first_token")
     if found is not None and span.scope.startswith("strands"):
@@ -125,6 +119,5 @@ OTEL_GENAI_EVENTS: Final = Dialect(
     input=_input,
     output=_output,
     finish_reasons=_finish_reasons,
-    usage=_usage,
     seconds_to_first_token=_seconds_to_first_token,
 )

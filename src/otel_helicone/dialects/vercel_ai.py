@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from otel_helicone.dialects.content_blocks import read_tool_call
-from otel_helicone.dialects.description import Json, Kind, Message, Part, ToolCall, Usage
+from otel_helicone.dialects.description import Json, Kind, Message, Part, ToolCall
 from otel_helicone.dialects.dialect import Dialect, json, text
 from otel_helicone.dialects.messages import read_messages
 from otel_helicone.dialects.reading import FinishedSpan, is_placeholder, parse_json
+from otel_helicone.dialects.token_counts import usage_under
 
 __all__ = ["VERCEL_AI"]
 
@@ -61,17 +62,6 @@ def _output(span: FinishedSpan) -> tuple[Message, ...] | None:
 def _provider(span: FinishedSpan) -> str | None:
     found = span.text("ai.model.provider")
     return None if found is None else found.lower()
-
-
-def _usage(span: FinishedSpan) -> Usage:
-    return Usage(
-        span.integer("ai.usage.inputTokens", "ai.usage.promptTokens", "ai.usage.tokens"),
-        span.integer("ai.usage.outputTokens", "ai.usage.completionTokens"),
-        span.integer("ai.usage.totalTokens"),
-        span.integer("ai.usage.cachedInputTokens", "ai.usage.inputTokenDetails.cacheReadTokens"),
-        span.integer("ai.usage.inputTokenDetails.cacheWriteTokens"),
-        span.integer("ai.usage.reasoningTokens", "ai.usage.outputTokenDetails.reasoningTokens"),
-    )
 
 
 def _tools_offered(span: FinishedSpan) -> tuple[Json, ...] | None:
@@ -126,7 +116,7 @@ VERCEL_AI: Final = Dialect(
     input=_input,
     output=_output,
     finish_reasons=_finish_reasons,
-    usage=_usage,
+    usage=usage_under("ai.usage"),
     seconds_to_first_token=_seconds_to_first_token,
     embedding_input=_embedding_input,
     tool_name=text("ai.toolCall.name"),

@@ -8,14 +8,14 @@ from typing import Final
 
 from otel_helicone.dialects.description import Json, Message, Usage
 from otel_helicone.dialects.messages import read_messages, text_message
-from otel_helicone.dialects.reading import as_integer, as_text
+from otel_helicone.dialects.reading import as_text
+from otel_helicone.dialects.token_counts import usage_in
 
 __all__ = [
     "PARAMETERS_OF_OPENAI",
     "WireCall",
     "wire_request",
     "wire_response",
-    "wire_usage",
 ]
 
 PARAMETERS_OF_OPENAI: Final = frozenset(
@@ -66,35 +66,6 @@ class WireCall:
 
 
 _EMPTY: Final = WireCall()
-
-# What the counts of a usage object are called, in the order of Usage's fields.
-_COUNTS: Final = (
-    ("prompt_tokens", "input_tokens", "inputTokens", "promptTokens", "input"),
-    ("completion_tokens", "output_tokens", "outputTokens", "completionTokens", "output"),
-    ("total_tokens", "totalTokens", "total"),
-    (
-        "in.cached_tokens",
-        "in.cacheReadTokens",
-        "in.cache_read",
-        "cache_read_input_tokens",
-        "cachedInputTokens",
-        "cached_input_tokens",
-        "input_cached_tokens",
-    ),
-    (
-        "in.cache_write_tokens",
-        "in.cacheWriteTokens",
-        "cache_creation_input_tokens",
-        "cache_write_input_tokens",
-    ),
-    (
-        "out.reasoning_tokens",
-        "out.reasoningTokens",
-        "reasoningTokens",
-        "reasoning_tokens",
-        "output_reasoning_tokens",
-    ),
-)
 
 
 def wire_request(body: Json) -> WireCall:
@@ -179,7 +150,7 @@ def wire_response(body: Json) -> WireCall:
         as_text(body.get("id")),
         messages,
         finish_reasons=tuple(reasons) or None,
-        usage=wire_usage(body.get("usage")),
+        usage=usage_in(body.get("usage")),
     )
 
 
@@ -189,48 +160,32 @@ def _from_langchain(body: Mapping[str, Json], generations: list[Json]) -> WireCa
     first = generations[0] if generations else None
     batch = first if isinstance(first, list) else generations
     identity, model = as_text(output.get("id")), as_text(output.get("model_name"))
-    usage = wire_usage(output.get("token_usage"))
+    reasons: list[str] = []
+    usage = usage_in(output.get("token_usage"))
     for generation in batch:
         message = generation.get("message") if isinstance(generation, dict) else None
+        info = generation.get("generation_info") if isinstance(generation, dict) else None
         kwargs = message.get("kwargs") if isinstance(message, dict) else None
         metadata = kwargs.get("response_metadata") if isinstance(kwargs, dict) else None
+        for said in (info, metadata):
+            if isinstance(said, dict):
+                reason = as_text(said.get("finish_reason")) or as_text(said.get("stop_reason"))
+                if reason is not None:
+                    reasons.append(reason)
+                    break
         if isinstance(metadata, dict):
             identity = identity or as_text(metadata.get("id"))
             model = model or as_text(metadata.get("model_name"))
         if usage is None and isinstance(kwargs, dict):
-            usage = wire_usage(kwargs.get("usage_metadata"))
+            usage = usage_in(kwargs.get("usage_metadata"))
         if identity is None and isinstance(kwargs, dict):
             # The provider's id where it is one, LangChain's own run id where it is not.
             found = as_text(kwargs.get("id"))
             identity = None if found is None or found.startswith(("run-", "lc_run-")) else found
-    return WireCall(model, identity, read_messages(batch, "assistant"), usage=usage)
-
-
-def wire_usage(usage: Json) -> Usage | None:
-    """Read a usage object as OpenAI's chat and Responses, Anthropic's or an SDK's own has it."""
-    if not isinstance(usage, dict):
-        return None
-    inside = _details(usage, "prompt_tokens_details", "input_tokens_details", "inputTokenDetails")
-    out = _details(
-        usage, "completion_tokens_details", "output_tokens_details", "outputTokenDetails"
+    return WireCall(
+        model,
+        identity,
+        read_messages(batch, "assistant"),
+        finish_reasons=tuple(reasons) or None,
+        usage=usage,
     )
-    flat = {**usage, **{f"in.{name}": value for name, value in inside.items()}}
-    flat.update({f"out.{name}": value for name, value in out.items()})
-    found = Usage(*(_first(flat, *names) for names in _COUNTS))
-    return None if found.is_empty else found
-
-
-def _details(usage: Mapping[str, Json], *names: str) -> Mapping[str, Json]:
-    for name in names:
-        found = usage.get(name)
-        if isinstance(found, dict):
-            return found
-    return {}
-
-
-def _first(usage: Mapping[str, Json], *names: str) -> int | None:
-    for name in names:
-        found = as_integer(usage.get(name))
-        if found is not None:
-            return found
-    return None

@@ -1,0 +1,130 @@
+"""Small traces, each with one way in which instrumentations write things, and the log of them.
+
+``data/cases`` holds one file for each: the spans, what about them is hard, and what is right.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from otel_helicone.logs.record import LogRecord
+from otel_helicone.logs.translating import Translator
+
+FOLDER = Path(__file__).parent / "data" / "cases"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
+
+
+def case(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text("utf-8"))
+    return found
+
+
+def spans(name: str) -> list[ReadableSpan]:
+    """Return the spans of a case, in the order in which they ended."""
+    described = case(name)["spans"]
+    contexts = {
+        span["id"]: SpanContext(span.get("trace", 1), number, False, TraceFlags(1))
+        for number, span in enumerate(described, 1)
+    }
+    made = [_span(span, contexts) for span in described]
+    return sorted(made, key=lambda span: span.end_time or 0)
+
+
+def _span(span: dict[str, Any], contexts: dict[str, SpanContext]) -> ReadableSpan:
+    error = span.get("error")
+    return ReadableSpan(
+        span["name"],
+        context=contexts[span["id"]],
+        parent=None if span["parent"] is None else contexts[span["parent"]],
+        attributes=span["attributes"],
+        events=[Event(event["name"], event["attributes"]) for event in span.get("events", ())],
+        kind=SpanKind[span["kind"]],
+        status=Status(StatusCode.UNSET) if error is None else Status(StatusCode.ERROR, error),
+        start_time=round(span["start_s"] * 1e9),
+        end_time=round(span["end_s"] * 1e9),
+        instrumentation_scope=InstrumentationScope(span["scope"]),
+    )
+
+
+def logged(name: str) -> list[LogRecord]:
+    """Return the logs of a case whose spans come in one export."""
+    return list(Translator().records(spans(name)))
+
+
+def log(name: str) -> LogRecord:
+    (record,) = logged(name)
+    return record
+
+
+def tool_call(name: str) -> tuple[str, Any, Any, str | None]:
+    """Return a tool's name, its arguments, its answer and the id of the call."""
+    record = log(name)
+    assert record.request["_type"] == "tool"
+    return (
+        record.request["toolName"],
+        record.request["input"],
+        record.response["output"],
+        record.request.get("toolCallId"),
+    )
+
+
+def retrieval(name: str) -> tuple[Any, list[Any]]:
+    """Return what was searched for, and the texts that were found."""
+    record = log(name)
+    assert record.request["_type"] == "vector_db"
+    found = [
+        document.get("document.content", document.get("content", document.get("page_content")))
+        for document in record.response["results"]
+    ]
+    return record.request["text"], found
+
+
+def parts_of(name: str) -> dict[str, int]:
+    """Return the tokens of a call to Anthropic as they are priced."""
+    usage = log(name).response["usage"]
+    return {
+        "fresh": usage["input_tokens"],
+        "cache_read": usage["cache_read_input_tokens"],
+        "cache_write": usage["cache_creation_input_tokens"],
+        "output": usage["output_tokens"],
+    }
+
+
+@pytest.mark.parametrize("name", ["cached-tokens-1", "cached-tokens-2"])
+def test_what_came_from_the_cache_is_not_counted_as_fresh(name: str) -> None:
+    assert parts_of(name) == {"fresh": 50, "cache_read": 900, "cache_write": 50, "output": 20}
+
+
+def test_what_pydantic_ai_embedded_is_told() -> None:
+    record = log("embeddings-of-pydantic-ai")
+    assert record.request["input"] == "Larco is a museum"
+    assert record.response["usage"] == {"prompt_tokens": 6, "total_tokens": 6}
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens"),
+    [
+        ("thinking-beside-vercel", (7477, 3999, 1939)),
+        ("thinking-beside-openinference", (10, 5200, 5000)),
+        ("thinking-inside", (1000, 1944, 1360)),
+    ],
+)
+def test_thinking_is_output_and_is_counted_once(name: str, tokens: tuple[int, int, int]) -> None:
+    usage = log(name).response["usage"]
+    assert (
+        usage["prompt_tokens"],
+        usage["completion_tokens"],
+        usage["completion_tokens_details"]["reasoning_tokens"],
+    ) == tokens
+
+
+def test_a_finish_reason_out_of_an_enum_is_the_providers_word() -> None:
+    (choice,) = log("finish-reason-singular").response["choices"]
+    assert choice["finish_reason"] == "stop"
