@@ -128,3 +128,49 @@ def test_thinking_is_output_and_is_counted_once(name: str, tokens: tuple[int, in
 def test_a_finish_reason_out_of_an_enum_is_the_providers_word() -> None:
     (choice,) = log("finish-reason-singular").response["choices"]
     assert choice["finish_reason"] == "stop"
+
+
+def test_a_tool_whose_arguments_and_answer_are_in_span_events() -> None:
+    assert tool_call("tool-in-span-events") == (
+        "opening_hours",
+        {"city": "Lima"},
+        {"opens": 9},
+        "call_7",
+    )
+
+
+def test_parts_of_a_message_that_were_written_out_as_text() -> None:
+    record = log("message-parts-as-json-text")
+    (asked,) = record.request["messages"]
+    (choice,) = record.response["choices"]
+    assert (asked["role"], asked["content"]) == ("tool", "9 to 5")
+    assert choice["message"]["content"] == "From nine."
+
+
+def test_a_retriever_of_langchain_under_openllmetry_is_a_retrieval() -> None:
+    assert retrieval("langchain-retriever-of-openllmetry") == ("Which museum?", ["Larco"])
+
+
+def test_a_retriever_inside_of_itself_is_one_retrieval() -> None:
+    assert retrieval("nested-retriever") == ("Which museum?", ["Larco"])
+
+
+def test_a_tool_that_its_instrumentation_calls_a_task() -> None:
+    assert tool_call("tool-as-task") == ("opening_hours", {"city": "Lima"}, "9 to 5", None)
+
+
+def test_what_langchain_puts_around_a_tool_is_no_argument_and_no_answer() -> None:
+    assert tool_call("tool-wrapped-by-langchain") == (
+        "opening_hours",
+        {"city": "Lima"},
+        {"opens": 9},
+        "call_7",
+    )
+    sent = log("tool-wrapped-by-langchain").to_bytes(1_000_000)
+    assert b"th-9" not in sent
+    assert b"checkpoint" not in sent
+
+
+@pytest.mark.parametrize("name", ["tool-wrapped-by-llama-index", "tool-wrapped-by-mcp"])
+def test_nor_is_what_llama_index_and_mcp_put_around_it(name: str) -> None:
+    assert tool_call(name) == ("opening_hours", {"city": "Lima"}, "9 to 5", None)

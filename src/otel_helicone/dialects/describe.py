@@ -24,9 +24,11 @@ from otel_helicone.dialects.openllmetry import OPENLLMETRY, OPENLLMETRY_OLD
 from otel_helicone.dialects.otel_genai import OTEL_GENAI, OTEL_GENAI_BARE
 from otel_helicone.dialects.otel_genai_events import OTEL_GENAI_EVENTS
 from otel_helicone.dialects.reading import FinishedSpan, as_integer, as_text
+from otel_helicone.dialects.retrievals import bare_documents, bare_query
 from otel_helicone.dialects.token_counts import whole_usage
 from otel_helicone.dialects.vector_databases import VECTOR_DATABASES
 from otel_helicone.dialects.vercel_ai import VERCEL_AI
+from otel_helicone.dialects.wrappers import bare_arguments, bare_result, bare_step
 
 __all__ = ["DIALECTS", "describe", "speaks_any"]
 
@@ -160,6 +162,8 @@ def describe(span: ReadableSpan) -> Description:
     if kind.is_call:
         facts["usage"] = _usage(finished, asked)
         facts["parameters"] = _parameters(finished, asked)
+    elif kind in _WRAPPED:
+        _WRAPPED[kind](facts, finished.scope)
     provider = facts.get("provider")
     if provider is not None:
         facts["provider"] = provider.lower()
@@ -177,6 +181,47 @@ def describe(span: ReadableSpan) -> Description:
         server_port=port,
         **facts,
     )
+
+
+def _bare_tool(facts: dict[str, Any], scope: str) -> None:
+    """Take a framework's wrappers off a tool, and what they tell beside it."""
+    answer = bare_result(facts.get("result"), scope)
+    name = answer.tool_name or facts.get("tool_name")
+    asked = bare_arguments(facts.get("arguments"), name, scope)
+    _tell(facts, "tool_name", name)
+    _tell(facts, "arguments", answer.arguments if asked.value is None else asked.value)
+    _tell(facts, "result", answer.value)
+    _tell(facts, "tool_call_id", facts.get("tool_call_id") or asked.call_id or answer.call_id)
+
+
+def _bare_retrieval(facts: dict[str, Any], _scope: str) -> None:
+    result = facts.get("result")
+    documents = bare_documents(facts.get("documents"))
+    if documents is None and isinstance(result, (dict, list)):
+        found = bare_documents(result)
+        documents = found if found and all(isinstance(item, dict) for item in found) else None
+    _tell(facts, "query", bare_query(facts.get("query")))
+    _tell(facts, "documents", documents)
+
+
+def _bare_step(facts: dict[str, Any], _scope: str) -> None:
+    for name in ("step_input", "step_output"):
+        _tell(facts, name, bare_step(facts.get(name)))
+
+
+def _tell(facts: dict[str, Any], name: str, value: Json) -> None:
+    facts.pop(name, None)
+    if value is not None:
+        facts[name] = value
+
+
+_WRAPPED: Final = {
+    Kind.TOOL: _bare_tool,
+    Kind.RETRIEVAL: _bare_retrieval,
+    Kind.AGENT: _bare_step,
+    Kind.WORKFLOW: _bare_step,
+    Kind.OTHER: _bare_step,
+}
 
 
 def _say_anything(messages: tuple[Message, ...]) -> bool:

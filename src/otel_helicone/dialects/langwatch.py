@@ -69,11 +69,6 @@ def _user_id(span: FinishedSpan) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _query(span: FinishedSpan) -> str | None:
-    found = _value("langwatch.input", span)
-    return found if isinstance(found, str) else None
-
-
 LANGWATCH: Final = Dialect(
     name="LangWatch",
     roots=frozenset({"langwatch"}),
@@ -87,7 +82,7 @@ LANGWATCH: Final = Dialect(
     tool_name=lambda span: span.span.name if span.text("langwatch.span.type") == "tool" else None,
     arguments=lambda span: _value("langwatch.input", span),
     result=lambda span: _value("langwatch.output", span),
-    query=_query,
+    query=lambda span: _value("langwatch.input", span),
     documents=_documents,
     step_input=lambda span: _value("langwatch.input", span),
     step_output=lambda span: _value("langwatch.output", span),

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
 from typing import Final
 
 from otel_helicone.dialects.description import Json, Kind
 from otel_helicone.dialects.dialect import Dialect
-from otel_helicone.dialects.reading import FinishedSpan, is_placeholder
+from otel_helicone.dialects.reading import FinishedSpan, is_placeholder, parse_repr
 from otel_helicone.dialects.wire import WireCall, wire_request, wire_response
 
 __all__ = ["LITELLM"]
 
 _RAW: Final = "raw_gen_ai_request"
-# Python's parser takes longer and longer, and at some depth fails for good.
-_LONGEST_REPR: Final = 1_000_000
 
 
 def _body(span: FinishedSpan) -> Mapping[str, Json] | None:
@@ -27,17 +24,8 @@ def _body(span: FinishedSpan) -> Mapping[str, Json] | None:
         root, _, rest = name.partition(".")
         key = rest.partition(".")[2]
         if root == "llm" and key and "." not in key and not is_placeholder(value):
-            body[key] = _python_value(value)
+            body[key] = parse_repr(value)
     return body or None
-
-
-def _python_value(value: Json) -> Json:
-    if isinstance(value, str) and value[:1] in "[{" and len(value) <= _LONGEST_REPR:
-        try:
-            return ast.literal_eval(value)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            return value
-    return value
 
 
 def _asked(span: FinishedSpan) -> WireCall:

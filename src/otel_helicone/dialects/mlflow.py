@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from otel_helicone.dialects.description import Json, Kind, Message, Usage
-from otel_helicone.dialects.dialect import Dialect
+from otel_helicone.dialects.dialect import Dialect, json
 from otel_helicone.dialects.messages import read_messages
 from otel_helicone.dialects.reading import FinishedSpan
 from otel_helicone.dialects.token_counts import usage_in
@@ -59,18 +59,6 @@ def _usage(span: FinishedSpan) -> Usage | None:
     return usage_in(span.json("mlflow.chat.tokenUsage")) or _answered(span).usage
 
 
-def _query(span: FinishedSpan) -> str | None:
-    found = span.json("mlflow.spanInputs")
-    if isinstance(found, dict):
-        found = found.get("query", next(iter(found.values()), None))
-    return found if isinstance(found, str) else None
-
-
-def _documents(span: FinishedSpan) -> tuple[Json, ...] | None:
-    found = span.json("mlflow.spanOutputs")
-    return tuple(found) if isinstance(found, list) and _kind(span) is Kind.RETRIEVAL else None
-
-
 def _tools_offered(span: FinishedSpan) -> tuple[Json, ...] | None:
     found = span.sequence("mlflow.chat.tools")
     return tuple(found) if found else _asked(span).tools
@@ -98,11 +86,11 @@ MLFLOW: Final = Dialect(
         _asked(span).embedding_input if _kind(span) is Kind.EMBEDDING else None
     ),
     tool_name=lambda span: span.span.name if _kind(span) is Kind.TOOL else None,
-    arguments=lambda span: span.json("mlflow.spanInputs"),
-    result=lambda span: span.json("mlflow.spanOutputs"),
-    query=_query,
-    documents=_documents,
-    step_input=lambda span: span.json("mlflow.spanInputs"),
-    step_output=lambda span: span.json("mlflow.spanOutputs"),
+    arguments=json("mlflow.spanInputs"),
+    result=json("mlflow.spanOutputs"),
+    query=json("mlflow.spanInputs"),
+    documents=json("mlflow.spanOutputs"),
+    step_input=json("mlflow.spanInputs"),
+    step_output=json("mlflow.spanOutputs"),
     user_id=lambda span: _text("mlflow.trace.user", span),
 )

@@ -191,47 +191,9 @@ def _asked_texts(span: FinishedSpan) -> tuple[str, ...] | None:
     return span.texts("input.value") if isinstance(asked, (str, list)) else None
 
 
-def _result(span: FinishedSpan) -> Json:
-    found = span.json("output.value")
-    # LangChain's message of a tool, with the answer in it.
-    data = found.get("data", found.get("kwargs")) if isinstance(found, dict) else None
-    if (
-        isinstance(data, dict)
-        and "content" in data
-        and found.get("type")
-        in (
-            "tool",
-            "constructor",
-        )
-    ):
-        return parse_json(data["content"])
-    return found
-
-
-def _tool_call_id(span: FinishedSpan) -> str | None:
-    told = span.text("tool.id", "tool_call.id")
-    if told is not None:
-        return told
-    found = span.json("output.value")
-    data = found.get("data", found.get("kwargs")) if isinstance(found, dict) else None
-    identity = data.get("tool_call_id") if isinstance(data, dict) else None
-    return identity if isinstance(identity, str) and identity else None
-
-
 def _arguments(span: FinishedSpan) -> Json:
     found = span.json("input.value")
     return found if found is not None else span.json("tool.parameters")
-
-
-def _query(span: FinishedSpan) -> str | None:
-    if _kind(span) is not Kind.RETRIEVAL:
-        return None
-    found = span.json("input.value")
-    if isinstance(found, dict):
-        for name in ("query", "input", "text"):
-            if isinstance(found.get(name), str):
-                return str(found[name])
-    return span.text("input.value")
 
 
 def _documents(span: FinishedSpan) -> tuple[Json, ...] | None:
@@ -273,10 +235,10 @@ OPENINFERENCE: Final = Dialect(
     seconds_to_first_token=_seconds_to_first_token,
     embedding_input=_embedding_input,
     tool_name=_tool_name,
-    tool_call_id=_tool_call_id,
+    tool_call_id=text("tool.id", "tool_call.id"),
     arguments=_arguments,
-    result=_result,
-    query=_query,
+    result=json("output.value"),
+    query=json("input.value"),
     documents=_documents,
     agent_name=text("agent.name", "graph.node.name"),
     step_input=json("input.value"),

@@ -32,6 +32,7 @@ _KINDS: Final = {
     "execute_tool": Kind.TOOL,
     "retrieval": Kind.RETRIEVAL,
     "search_memory": Kind.RETRIEVAL,
+    "vector_db_retrieve": Kind.RETRIEVAL,
     "agent_step": Kind.AGENT,
     "create_agent": Kind.AGENT,
     "invoke_agent": Kind.AGENT,
@@ -124,13 +125,6 @@ def _tools_offered(span: FinishedSpan) -> tuple[Json, ...] | None:
     return tuple(found) if found else None
 
 
-def _documents(span: FinishedSpan) -> tuple[Json, ...] | None:
-    found = span.json("gen_ai.retrieval.documents")
-    if found is None:
-        return None
-    return tuple(found) if isinstance(found, list) else (found,)
-
-
 def _embedding_input(span: FinishedSpan) -> tuple[str, ...] | None:
     if (span.text("gen_ai.operation.name") or "").lower() not in ("embeddings", "embedding"):
         return None
@@ -165,7 +159,7 @@ OTEL_GENAI: Final = Dialect(
     arguments=json("gen_ai.tool.call.arguments"),
     result=json("gen_ai.tool.call.result"),
     query=text("gen_ai.retrieval.query.text"),
-    documents=_documents,
+    documents=json("gen_ai.retrieval.documents"),
     agent_name=text("gen_ai.agent.name", "gen_ai.workflow.name"),
     step_input=json("gen_ai.input.messages"),
     step_output=json("gen_ai.output.messages"),

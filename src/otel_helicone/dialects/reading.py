@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,14 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from otel_helicone.dialects.description import Json
 
-__all__ = ["FinishedSpan", "as_integer", "as_text", "is_placeholder", "parse_json"]
+__all__ = [
+    "FinishedSpan",
+    "as_integer",
+    "as_text",
+    "is_placeholder",
+    "parse_json",
+    "parse_repr",
+]
 
 # Written in place of content that was switched off or is not there.
 _PLACEHOLDERS: Final = frozenset({"", "__REDACTED__", "<masked>", "None", "null"})
@@ -19,6 +27,8 @@ _PLACEHOLDERS: Final = frozenset({"", "__REDACTED__", "<masked>", "None", "null"
 _LONGEST_LIST: Final = 10_000
 # Larger ones lose digits in JSON's numbers; nobody counts so far.
 _MOST_COUNTED: Final = 2**53
+# Python's parser takes longer and longer, and at some depth fails for good.
+_MAX_REPR: Final = 1_000_000
 # A text that is not JSON is told from its first letter, without the cost of an exception.
 _JSON_STARTS: Final = frozenset('{["-0123456789tfn \n\t\r')
 
@@ -43,6 +53,16 @@ def parse_json(value: object) -> Json:
             return value
     if isinstance(value, tuple):
         return [parse_json(item) if isinstance(item, tuple) else item for item in value]
+    return value
+
+
+def parse_repr(value: Json) -> Json:
+    """Return the value whose ``repr`` in Python a text is, or the text where it is none."""
+    if isinstance(value, str) and value[:1] in "[{" and 0 < len(value) <= _MAX_REPR:
+        try:
+            return ast.literal_eval(value)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return value
     return value
 
 
