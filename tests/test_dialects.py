@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
@@ -18,6 +19,8 @@ from otel_helicone.dialects.token_counts import whole_usage
 from otel_helicone.logs.finish_reasons import finish_reason_of_openai
 from otel_helicone.logs.translating import Translator
 
+# One for all: the SDK asks the machine for each one that it makes itself.
+RESOURCE = Resource({})
 SECOND = 1_000_000_000
 
 
@@ -39,6 +42,7 @@ def span(
         kind=kind,
         start_time=1000 * SECOND,
         end_time=1002 * SECOND,
+        resource=RESOURCE,
         instrumentation_scope=InstrumentationScope(scope),
     )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
@@ -18,6 +19,8 @@ from otel_helicone.logs.record import LogRecord
 from otel_helicone.logs.translating import Translator
 
 FOLDER = Path(__file__).parent / "data" / "cases"
+# One for all: the SDK asks the machine for each one that it makes itself.
+RESOURCE = Resource({})
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
 
 
@@ -49,6 +52,7 @@ def _span(span: dict[str, Any], contexts: dict[str, SpanContext]) -> ReadableSpa
         status=Status(StatusCode.UNSET) if error is None else Status(StatusCode.ERROR, error),
         start_time=round(span["start_s"] * 1e9),
         end_time=round(span["end_s"] * 1e9),
+        resource=RESOURCE,
         instrumentation_scope=InstrumentationScope(span["scope"]),
     )
 
@@ -174,3 +178,22 @@ def test_what_langchain_puts_around_a_tool_is_no_argument_and_no_answer() -> Non
 @pytest.mark.parametrize("name", ["tool-wrapped-by-llama-index", "tool-wrapped-by-mcp"])
 def test_nor_is_what_llama_index_and_mcp_put_around_it(name: str) -> None:
     assert tool_call(name) == ("opening_hours", {"city": "Lima"}, "9 to 5", None)
+
+
+def test_a_wrapper_that_ends_before_what_is_inside_of_it() -> None:
+    usage = log("litellm-parent-ends-first").response["usage"]
+    assert (usage["prompt_tokens"], usage["completion_tokens"]) == (30, 9)
+
+
+def test_the_same_in_exports_of_their_own() -> None:
+    translator = Translator()
+    each = [list(translator.records([span])) for span in spans("litellm-parent-ends-first")]
+    assert [len(records) for records in each] == [1, 0, 0]
+
+
+def test_one_call_in_two_traces_is_logged_where_the_framework_has_it() -> None:
+    record = log("two-traces-of-one-call")
+    usage = record.response["usage"]
+    assert (usage["prompt_tokens"], usage["completion_tokens"]) == (7, 2)
+    assert record.context.path == "/weather_agent"
+    assert record.context.id == f"{1:032x}"

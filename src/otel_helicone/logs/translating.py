@@ -163,11 +163,16 @@ class Translator:
                 skipped["gateway"] += len(included) - len(joined)
                 # Helicone keeps milliseconds; logs of the same one are shown as they came.
                 joined.sort(key=lambda observed: observed.start)
-                return [(observed, self._placer.place(observed, batch)) for observed in joined]
+                return [(observed, self._place(observed, batch)) for observed in joined]
         except Exception:
             skipped["unreadable"] += len(own)
             log_failure_once("joining the spans of a call")
             return []
+
+    def _place(self, observed: Observed, batch: Mapping[SpanKey, Observed]) -> SessionContext:
+        if observed.place is not None:
+            observed = replace(observed, span=observed.place)
+        return self._placer.place(observed, batch)
 
     def _observed(self, span: ReadableSpan) -> Observed:
         attributes = span.attributes or {}
