@@ -807,6 +807,63 @@ def test_a_whole_usage_never_counts_more_than_the_total(usage: Usage) -> None:
 
 
 @pytest.mark.parametrize(
+    ("attributes", "parameters"),
+    [
+        (  # the OpenAI Agents SDK through Logfire
+            {
+                "logfire.msg_template": "Chat completion with {gen_ai.request.model!r}",
+                "gen_ai.request.model": "gpt-4o-mini",
+                "gen_ai.operation.name": "chat",
+                "model_config": json.dumps(
+                    {
+                        "temperature": 0.3,
+                        "top_p": None,
+                        "tool_choice": "required",
+                        "metadata": {"a": "b"},
+                        "base_url": "https://api.openai.com/v1/",
+                    }
+                ),
+            },
+            {"temperature": 0.3, "tool_choice": "required"},
+        ),
+        (  # LlamaIndex
+            {
+                **OF_OPENINFERENCE,
+                "llm.invocation_parameters": '{"context_window": 128000, "temperature": 0.1}',
+                "input.value": json.dumps(
+                    {
+                        "messages": [{"role": "user", "content": "Hi"}],
+                        "kwargs": {"tool_choice": "auto", "parallel_tool_calls": False},
+                    }
+                ),
+            },
+            {"temperature": 0.1, "tool_choice": "auto", "parallel_tool_calls": False},
+        ),
+        (
+            {
+                **OF_VERCEL,
+                "ai.settings.maxOutputTokens": 50,
+                "ai.settings.stopSequences": ("END",),
+                "ai.settings.maxRetries": 2,
+            },
+            {"max_tokens": 50, "stop": ["END"]},
+        ),
+        (
+            {
+                "langwatch.span.type": "llm",
+                "langwatch.params": '{"thinking": {"type": "adaptive"}, "colour": "red"}',
+            },
+            {"thinking": {"type": "adaptive"}},
+        ),
+    ],
+)
+def test_parameters_are_found_where_a_dialect_has_them(
+    attributes: dict[str, Any], parameters: dict[str, Any]
+) -> None:
+    assert describe(span(attributes)).parameters == parameters
+
+
+@pytest.mark.parametrize(
     ("told", "word"),
     [
         ("stop", "stop"),
@@ -835,6 +892,78 @@ def test_finish_reasons_are_told_in_openais_words(told: str | None, word: str | 
 @given(st.text())
 def test_any_text_can_stand_where_a_finish_reason_does(told: str) -> None:
     finish_reason_of_openai(told)
+
+
+def failed(
+    attributes: dict[str, Any], text: str | None = None, *raised: str, kind: str = "chat"
+) -> ReadableSpan:
+    return span(
+        {"gen_ai.operation.name": kind, **attributes},
+        status=Status(StatusCode.ERROR, text),
+        events=tuple(Event("exception", {"exception.type": name}) for name in raised),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("litellm.exceptions.RateLimitError", 429),
+        ("openai.RateLimitError", 429),
+        ("AuthenticationError", 401),
+        ("anthropic.BadRequestError", 400),
+        ("litellm.ContextWindowExceededError", 400),
+        ("PermissionDeniedError", 403),
+        ("NotFoundError", 404),
+        ("openai.APITimeoutError", 408),
+        ("litellm.exceptions.Timeout", 408),
+        ("APIConnectionError", None),
+        ("google.api_core.exceptions.ResourceExhausted", 429),
+        ("botocore.errorfactory.ThrottlingException", 429),
+        ("overloaded_error", 529),
+        ("503", 503),
+        ("ValueError", None),
+    ],
+)
+def test_the_http_status_of_a_failure_is_found_by_its_type(name: str, status: int | None) -> None:
+    for failing in (
+        failed({"error.type": name}),
+        failed({}, None, name),
+        failed({}, "it broke", "builtins.OSError", name),
+    ):
+        failure = describe(failing).failure
+        assert failure is not None
+        assert failure.http_status == status
+
+
+def test_a_number_that_is_told_counts_before_the_type() -> None:
+    told = {"error.type": "RateLimitError", "http.response.status_code": 503}
+    failure = describe(failed(told, "RateLimitError: slow down")).failure
+    assert failure is not None
+    assert failure.http_status == 503
+    in_text = describe(failed({}, "BadRequestError: Error code: 422 - no")).failure
+    assert in_text is not None
+    assert in_text.http_status == 422
+
+
+def test_the_type_may_stand_in_the_text_alone_and_a_tools_own_errors_are_no_clients() -> None:
+    call = describe(failed({}, "NotFoundError: no such model")).failure
+    tool = describe(failed({}, "NotFoundError: no such file", kind="execute_tool")).failure
+    assert call is not None
+    assert tool is not None
+    assert (call.http_status, tool.http_status) == (404, None)
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        failed({}, None, "langgraph.errors.GraphInterrupt", kind="execute_tool"),
+        failed({}, "NodeInterrupt(value='May I?')", kind="execute_tool"),
+        failed({"error.type": "ParentCommand"}, kind="invoke_agent"),
+        failed({}, "pydantic_ai.exceptions.CallDeferred: later", kind="execute_tool"),
+    ],
+)
+def test_exceptions_that_only_steer_a_run_are_no_failures(failing: ReadableSpan) -> None:
+    assert describe(failing).failure is None
 
 
 def test_a_span_of_the_application_alone_is_no_call() -> None:

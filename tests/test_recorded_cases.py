@@ -197,3 +197,24 @@ def test_one_call_in_two_traces_is_logged_where_the_framework_has_it() -> None:
     assert (usage["prompt_tokens"], usage["completion_tokens"]) == (7, 2)
     assert record.context.path == "/weather_agent"
     assert record.context.id == f"{1:032x}"
+
+
+def test_anthropics_own_parameters_are_parameters_too() -> None:
+    request = log("stop-sequences").request
+    assert {name: request[name] for name in request if name not in ("model", "messages")} == {
+        "max_tokens": 50,
+        "stop_sequences": ["END"],
+        "top_k": 4,
+        "thinking": {"type": "enabled", "budget_tokens": 1024},
+    }
+
+
+def test_a_well_known_exception_has_its_http_status() -> None:
+    assert log("rate-limit-by-exception-type").status == 429
+
+
+def test_a_run_that_pauses_has_not_failed() -> None:
+    record = log("interrupt-is-no-error")
+    assert record.request["_type"] == "tool"
+    assert record.status == 200
+    assert record.response["status"] == "success"

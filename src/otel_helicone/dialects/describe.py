@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, Final
@@ -11,8 +10,9 @@ from urllib.parse import urlsplit
 from opentelemetry.sdk.trace import ReadableSpan
 
 from otel_helicone.dialects.anthropic_sdk import ANTHROPIC_SDK
-from otel_helicone.dialects.description import Description, Failure, Json, Kind, Message, Usage
+from otel_helicone.dialects.description import Description, Json, Kind, Message, Usage
 from otel_helicone.dialects.dialect import Dialect, Reader
+from otel_helicone.dialects.failures import failure_of, http_status_of
 from otel_helicone.dialects.langfuse import LANGFUSE
 from otel_helicone.dialects.langwatch import LANGWATCH
 from otel_helicone.dialects.litellm import LITELLM
@@ -23,7 +23,7 @@ from otel_helicone.dialects.openinference import OPENINFERENCE
 from otel_helicone.dialects.openllmetry import OPENLLMETRY, OPENLLMETRY_OLD
 from otel_helicone.dialects.otel_genai import OTEL_GENAI, OTEL_GENAI_BARE
 from otel_helicone.dialects.otel_genai_events import OTEL_GENAI_EVENTS
-from otel_helicone.dialects.reading import FinishedSpan, as_integer, as_text
+from otel_helicone.dialects.reading import FinishedSpan
 from otel_helicone.dialects.retrievals import bare_documents, bare_query
 from otel_helicone.dialects.token_counts import whole_usage
 from otel_helicone.dialects.vector_databases import VECTOR_DATABASES
@@ -95,7 +95,7 @@ _OF_KINDS: Final[Mapping[str, frozenset[Kind]]] = {
 
 
 def _readers(dialect: Dialect, kind: Kind) -> tuple[tuple[str, Reader[Any]], ...]:
-    """Give what a dialect can be asked about a kind, and how."""
+    """Return what a dialect can be asked about a kind, and how."""
     return tuple(
         (field.name, getattr(dialect, field.name))
         for field in fields(Description)
@@ -112,15 +112,9 @@ _READERS: Final = {
 }
 _USAGE_FIELDS: Final = tuple(field.name for field in fields(Usage))
 
-# Where texts of errors hold the HTTP status: openai's and anthropic's exceptions, and others'.
-_STATUS_IN_TEXT: Final = re.compile(
-    r"(?:Error code: |[Ss]tatus[ _]?[Cc]ode[:= ]+|HTTP[/ ][\d.]* ?)([1-5]\d\d)\b"
-)
-_STATUS_NAMES: Final = ("http.response.status_code", "http.status_code")
-
 
 def speaks_any(names: Iterable[str]) -> bool:
-    """Tell, quickly, whether any dialect may have something to say about a span.
+    """Return, quickly, whether any dialect may have something to say about a span.
 
     Args:
         names: the names of its attributes, or of its events.
@@ -169,14 +163,14 @@ def describe(span: ReadableSpan) -> Description:
         facts["provider"] = provider.lower()
     if facts.get("seconds_to_first_token") is not None:
         facts.setdefault("streaming", True)
-    failure = _failure(finished, asked)
+    failure = failure_of(finished, asked, is_call=kind.is_call)
     address, port = _server(finished)
     return Description(
         kind=kind,
         failure=failure,
         http_status=failure.http_status
         if failure is not None and failure.http_status is not None
-        else finished.integer(*_STATUS_NAMES),
+        else http_status_of(finished),
         server_address=address,
         server_port=port,
         **facts,
@@ -250,33 +244,8 @@ def _parameters(span: FinishedSpan, asked: list[Dialect]) -> Mapping[str, Json]:
     return merged
 
 
-def _failure(finished: FinishedSpan, asked: list[Dialect]) -> Failure | None:
-    span = finished.span
-    error_type = finished.text("error.type")
-    message = as_text(span.status.description)
-    told = None
-    for dialect in asked:
-        told = told or dialect.error_type(finished)
-        message = message or dialect.error_message(finished)
-    for event in span.events:
-        if event.name == "exception" and event.attributes and not span.status.is_ok:
-            message = message or as_text(event.attributes.get("exception.message"))
-            error_type = error_type or as_text(event.attributes.get("exception.type"))
-    if span.status.is_unset and error_type is None and told is None:
-        return None
-    if span.status.is_ok and not span.status.is_unset and told is None:
-        return None  # set by the application, so it has the last word
-    status = finished.integer(*_STATUS_NAMES)
-    if (status is None or status < 400) and message is not None:
-        found = _STATUS_IN_TEXT.search(message)
-        status = int(found[1]) if found is not None else status
-    if status is None and error_type is not None and error_type.isdecimal():
-        status = as_integer(error_type)  # the HTTP conventions put the status there
-    return Failure(error_type or told, message, status)
-
-
 def _server(span: FinishedSpan) -> tuple[str | None, int | None]:
-    """Give host and port of what was called, also where only the address of the API is told."""
+    """Return host and port of what was called, also where only the address of the API is told."""
     host = span.text("server.address", "net.peer.name")
     if host is not None:
         return host, span.integer("server.port", "net.peer.port")

@@ -11,7 +11,7 @@ from otel_helicone.dialects.dialect import Dialect, json, text
 from otel_helicone.dialects.messages import read_messages, text_message
 from otel_helicone.dialects.reading import FinishedSpan, is_placeholder
 from otel_helicone.dialects.token_counts import usage_in
-from otel_helicone.dialects.wire import PARAMETERS_OF_OPENAI, wire_request
+from otel_helicone.dialects.wire import parameters_in, wire_request
 
 __all__ = ["LANGFUSE"]
 
@@ -67,13 +67,11 @@ def _output(span: FinishedSpan) -> tuple[Message, ...] | None:
 
 
 def _parameters(span: FinishedSpan) -> Mapping[str, Json] | None:
-    told = span.mapping("langfuse.observation.model.parameters")
+    told = parameters_in(span.mapping("langfuse.observation.model.parameters")) or {}
     return {
         name: value
         for name, value in told.items()
-        if name in PARAMETERS_OF_OPENAI
-        and not is_placeholder(value)
-        and not (name in _DEFAULTS and _DEFAULTS[name] == value)
+        if not is_placeholder(value) and not (name in _DEFAULTS and _DEFAULTS[name] == value)
     } or None
 
 

@@ -10,7 +10,7 @@ from otel_helicone.dialects.dialect import Dialect, text, value_of
 from otel_helicone.dialects.messages import read_messages
 from otel_helicone.dialects.reading import FinishedSpan
 from otel_helicone.dialects.token_counts import usage_in
-from otel_helicone.dialects.wire import PARAMETERS_OF_OPENAI
+from otel_helicone.dialects.wire import parameters_in
 
 __all__ = ["LANGWATCH"]
 
@@ -47,10 +47,7 @@ def _usage(span: FinishedSpan) -> Usage | None:
 
 
 def _parameters(span: FinishedSpan) -> Mapping[str, Json] | None:
-    found = _value("langwatch.params", span)
-    if not isinstance(found, dict):
-        return None
-    return {name: value for name, value in found.items() if name in PARAMETERS_OF_OPENAI} or None
+    return parameters_in(_value("langwatch.params", span))
 
 
 def _documents(span: FinishedSpan) -> tuple[Json, ...] | None:

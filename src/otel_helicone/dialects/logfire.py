@@ -10,7 +10,7 @@ from otel_helicone.dialects.dialect import Dialect, json, text, texts
 from otel_helicone.dialects.messages import read_messages
 from otel_helicone.dialects.reading import FinishedSpan, parse_json
 from otel_helicone.dialects.token_counts import usage_in
-from otel_helicone.dialects.wire import wire_request, wire_response
+from otel_helicone.dialects.wire import parameters_in, wire_request, wire_response
 
 __all__ = ["LOGFIRE", "PYDANTIC_AI"]
 
@@ -91,8 +91,9 @@ def _usage(span: FinishedSpan) -> Usage | None:
 
 
 def _parameters(span: FinishedSpan) -> Mapping[str, Json] | None:
-    found = dict(wire_request(span.json("request_data")).parameters or {})
-    return found or None
+    # Of the OpenAI Agents SDK the settings stand apart.
+    asked = wire_request(span.json("request_data")).parameters
+    return {**(parameters_in(span.json("model_config")) or {}), **(asked or {})} or None
 
 
 def _tools_offered(span: FinishedSpan) -> tuple[Json, ...] | None:

@@ -11,8 +11,8 @@ from otel_helicone.dialects.messages import read_messages, text_message
 from otel_helicone.dialects.reading import FinishedSpan, is_placeholder, parse_json
 from otel_helicone.dialects.token_counts import usage_under
 from otel_helicone.dialects.wire import (
-    PARAMETERS_OF_OPENAI,
     WireCall,
+    parameters_in,
     wire_request,
     wire_response,
 )
@@ -41,13 +41,8 @@ def _kind(span: FinishedSpan) -> Kind | None:
 
 
 def _parameters(span: FinishedSpan) -> Mapping[str, Json] | None:
-    told = span.mapping("llm.invocation_parameters", "embedding.invocation_parameters")
-    found = {
-        name: value
-        for name, value in told.items()
-        if name in PARAMETERS_OF_OPENAI and value is not None
-    }
-    return found or None
+    asked = _request(span).parameters if _is_call(span) else None
+    return {**(asked or {}), **(parameters_in(_invocation(span)) or {})} or None
 
 
 def _invocation(span: FinishedSpan) -> Mapping[str, Json]:

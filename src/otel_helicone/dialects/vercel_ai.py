@@ -7,7 +7,7 @@ from typing import Final
 
 from otel_helicone.dialects.content_blocks import read_tool_call
 from otel_helicone.dialects.description import Json, Kind, Message, Part, ToolCall
-from otel_helicone.dialects.dialect import Dialect, json, text
+from otel_helicone.dialects.dialect import Dialect, json, tags, text
 from otel_helicone.dialects.messages import read_messages
 from otel_helicone.dialects.reading import FinishedSpan, is_placeholder, parse_json
 from otel_helicone.dialects.token_counts import usage_under
@@ -15,6 +15,18 @@ from otel_helicone.dialects.token_counts import usage_under
 __all__ = ["VERCEL_AI"]
 
 _INNER: Final = {"doGenerate": Kind.LLM, "doStream": Kind.LLM, "doEmbed": Kind.EMBEDDING}
+
+_SETTINGS: Final = {
+    "ai.settings.temperature": "temperature",
+    "ai.settings.topP": "top_p",
+    "ai.settings.topK": "top_k",
+    "ai.settings.maxOutputTokens": "max_tokens",
+    "ai.settings.maxTokens": "max_tokens",
+    "ai.settings.frequencyPenalty": "frequency_penalty",
+    "ai.settings.presencePenalty": "presence_penalty",
+    "ai.settings.stopSequences": "stop",
+    "ai.settings.seed": "seed",
+}
 
 
 def _kind(span: FinishedSpan) -> Kind | None:
@@ -70,10 +82,13 @@ def _tools_offered(span: FinishedSpan) -> tuple[Json, ...] | None:
 
 
 def _parameters(span: FinishedSpan) -> Mapping[str, Json] | None:
+    found = dict(tags(_SETTINGS)(span) or {})
     choice = span.json("ai.prompt.toolChoice")
     if isinstance(choice, dict):
         choice = choice.get("type") if choice.get("type") != "tool" else dict(choice)
-    return {"tool_choice": choice} if choice is not None else None
+    if choice is not None:
+        found["tool_choice"] = choice
+    return found or None
 
 
 def _streaming(span: FinishedSpan) -> bool | None:

@@ -12,42 +12,84 @@ from otel_helicone.dialects.reading import as_text
 from otel_helicone.dialects.token_counts import usage_in
 
 __all__ = [
-    "PARAMETERS_OF_OPENAI",
     "WireCall",
+    "parameters_in",
     "wire_request",
     "wire_response",
 ]
 
-PARAMETERS_OF_OPENAI: Final = frozenset(
+_PARAMETERS: Final = frozenset(
     {
+        # OpenAI, and those who have its API
+        "audio",
+        "background",
         "dimensions",
         "encoding_format",
         "frequency_penalty",
+        "function_call",
+        "include",
         "logit_bias",
         "logprobs",
         "max_completion_tokens",
         "max_output_tokens",
         "max_tokens",
+        "max_tool_calls",
+        "min_p",
+        "modalities",
         "n",
         "parallel_tool_calls",
+        "prediction",
         "presence_penalty",
         "previous_response_id",
+        "prompt_cache_key",
+        "prompt_cache_retention",
         "reasoning",
         "reasoning_effort",
+        "repetition_penalty",
         "response_format",
+        "safety_identifier",
         "seed",
         "service_tier",
         "stop",
+        "store",
+        "stream_options",
         "temperature",
         "tool_choice",
         "top_k",
         "top_logprobs",
         "top_p",
+        "truncation",
         "user",
         "verbosity",
+        "web_search_options",
+        # Anthropic
+        "context_management",
+        "inference_geo",
+        "output_config",
+        "output_format",
+        "stop_sequences",
+        "thinking",
+        # Google
+        "candidate_count",
+        "response_mime_type",
+        "response_modalities",
+        "response_schema",
+        "safety_settings",
+        "thinking_config",
     }
 )
-"""What a request to OpenAI's API may hold besides its messages, model and tools."""
+"""What a request may hold besides its messages, model and tools, as the providers call it.
+
+Not ``metadata``: Helicone takes a body with that key for another kind of request.
+"""
+
+
+def parameters_in(told: Json) -> dict[str, Json] | None:
+    """Return the parameters among what was told of a request; None where there are none."""
+    if not isinstance(told, Mapping):
+        return None
+    kept = {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in kept.items() if name in _PARAMETERS} or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +114,9 @@ def wire_request(body: Json) -> WireCall:
     """Read the body of a request: chat, Responses, text completion or embeddings."""
     if not isinstance(body, dict):
         return _EMPTY
+    more = body.get("kwargs")
+    if isinstance(more, dict):  # the call of a Python function, as LlamaIndex's is written down
+        body = {**more, **body}
     messages = read_messages(body.get("messages"))
     asked = body.get("input")
     if messages is None and not _is_vector_call(body):
@@ -86,18 +131,13 @@ def wire_request(body: Json) -> WireCall:
         told = read_messages(system if isinstance(system, list) else str(system), "system") or ()
         parts = tuple(part for message in told for part in message.parts)
         messages = (Message("system", parts), *messages)
-    parameters = {
-        name: value
-        for name, value in body.items()
-        if name in PARAMETERS_OF_OPENAI and value is not None
-    }
     tools = body.get("tools")
     stream = body.get("stream")
     return WireCall(
         as_text(body.get("model")),
         None,
         messages,
-        parameters or None,
+        parameters_in(body),
         tuple(tools) if isinstance(tools, list) and tools else None,
         stream if isinstance(stream, bool) else None,
         embedding_input=_texts(asked),
