@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -218,3 +220,46 @@ def test_a_run_that_pauses_has_not_failed() -> None:
     assert record.request["_type"] == "tool"
     assert record.status == 200
     assert record.response["status"] == "success"
+
+
+def with_picture(url: str) -> LogRecord:
+    """Return the log of a call whose user sends a text and a picture."""
+    parts = [
+        {"type": "text", "content": "What is in this picture?"},
+        {"type": "uri", "modality": "image", "uri": url},
+    ]
+    asked = ReadableSpan(
+        "chat gpt-4o",
+        context=SpanContext(1, 1, False, TraceFlags(1)),
+        attributes={
+            "gen_ai.operation.name": "chat",
+            "gen_ai.request.model": "gpt-4o",
+            "gen_ai.input.messages": json.dumps([{"role": "user", "parts": parts}]),
+        },
+        resource=RESOURCE,
+        start_time=0,
+        end_time=1,
+    )
+    (record,) = Translator().records([asked])
+    return record
+
+
+def picture(size: int) -> str:
+    data = base64.b64encode(random.Random(7).randbytes(size)).decode()
+    return f"data:image/png;base64,{data}"
+
+
+def test_of_a_picture_that_is_too_large_a_mark_is_left_and_the_texts_stay() -> None:
+    sent = with_picture(picture(5_000_000)).to_bytes(5 * 1024 * 1024)
+    request = json.loads(sent)["providerRequest"]
+    assert request["json"]["messages"][0]["content"] == [
+        {"type": "text", "text": "What is in this picture?"},
+        {"type": "text", "text": "[image/png, 5.0 MB, left out]"},
+    ]
+    assert request["meta"]["Helicone-Property-content-shortened"] == "true"
+
+
+def test_a_picture_that_fits_is_sent_whole() -> None:
+    url = picture(50_000)
+    request = json.loads(with_picture(url).to_bytes(1_000_000))["providerRequest"]["json"]
+    assert request["messages"][0]["content"][1] == {"type": "image_url", "image_url": {"url": url}}
