@@ -8,11 +8,14 @@ from itertools import count
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, TraceFlags
+from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 
+from otel_helicone.logs.holding import MAX_SECONDS_HELD, HeldCalls
 from otel_helicone.logs.record import LogRecord
 from otel_helicone.logs.translating import Translator
 
@@ -29,6 +32,7 @@ def span(
     below: ReadableSpan | None = None,
     scope: str = "one",
     trace: int = 7,
+    kind: SpanKind = SpanKind.INTERNAL,
     **attributes: Any,
 ) -> ReadableSpan:
     """Make a finished span; its times are in milliseconds."""
@@ -37,6 +41,7 @@ def span(
         context=SpanContext(trace, next(NUMBERS), False, TraceFlags(1)),
         parent=None if below is None else below.context,
         attributes={key.replace("__", "."): value for key, value in attributes.items()},
+        kind=kind,
         start_time=start * 1_000_000,
         end_time=end * 1_000_000,
         resource=RESOURCE,
@@ -304,3 +309,197 @@ def test_a_call_in_two_traces_is_one_where_the_answer_and_the_time_say_so() -> N
 )
 def test_calls_in_two_traces_stay_two_otherwise(inner: dict[str, Any]) -> None:
     assert len(logged(in_two_traces(**inner))) == 2
+
+
+class Clock:
+    """A clock that goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Exporting:
+    """Exports in which calls without content wait."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.held = HeldCalls(self.clock)
+        self.translator = Translator(held=self.held)
+
+    def export(self, *spans: ReadableSpan) -> list[LogRecord]:
+        return list(self.translator.records(list(spans)))
+
+    def due(self, *, release_all: bool = False) -> list[LogRecord]:
+        return list(self.translator.due_records(release_all=release_all))
+
+
+SAID: dict[str, Any] = {"scope": "two", "gen_ai__output__messages": '["Rain."]'}
+
+
+def answer(record: LogRecord) -> Any:
+    return record.response["choices"][0]["message"]["content"]
+
+
+def test_a_call_without_content_waits_for_what_is_around_it() -> None:
+    app = Exporting()
+    outer = call(10, 100, below=ROOT, **SAID)
+    inner = call(20, 90, below=outer)
+    assert app.export(inner) == []
+    (record,) = app.export(outer)
+    assert (answer(record), record.start) == ("Rain.", 20_000_000)
+    assert (app.export(ROOT), app.due(release_all=True)) == ([], [])
+
+
+def test_also_through_another_one_without_content() -> None:
+    for batches in ([[0], [1], [2]], [[0, 1], [2]], [[0], [1, 2]]):
+        app = Exporting()
+        outer = call(10, 100, below=ROOT, **SAID)
+        middle = call(15, 95, below=outer, scope="three")
+        spans = [call(20, 90, below=middle), middle, outer]
+        records = [r for batch in batches for r in app.export(*(spans[n] for n in batch))]
+        assert [answer(record) for record in records] == ["Rain."]
+
+
+def test_and_for_what_is_beside_it() -> None:
+    """As the spans of Anthropic's SDK beside those of OpenLLMetry, which are never current."""
+    app = Exporting()
+    assert app.export(call(20, 90, below=ROOT)) == []
+    (record,) = app.export(call(10, 100, below=ROOT, **SAID))
+    assert answer(record) == "Rain."
+
+
+def test_tools_wait_too() -> None:
+    app = Exporting()
+    tool: dict[str, Any] = {"gen_ai__operation__name": "execute_tool", "gen_ai__tool__name": "sky"}
+    outer = span("sky", 0, 100, below=ROOT, gen_ai__tool__call__result="rain", **tool)
+    assert app.export(span("tools/call sky", 10, 90, below=outer, **tool)) == []
+    (record,) = app.export(outer)
+    assert record.response["output"] == "rain"
+
+
+def test_what_is_around_a_call_lets_it_go_whatever_it_is() -> None:
+    app = Exporting()
+    step = span("step", 10, 100, below=ROOT)
+    assert app.export(call(20, 90, below=step)) == []
+    assert len(app.export(step)) == 1
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [
+        [call(20, 90)],
+        [call(20, 90, below=ROOT), ROOT],
+        [call(20, 90, below=ROOT, **SAID)],
+        [call(20, 90, below=ROOT), call(10, 100, below=ROOT, **SAID)],
+    ],
+    ids=["no parent", "its parent is there", "it has content", "one beside it has"],
+)
+def test_nothing_else_waits(spans: list[ReadableSpan]) -> None:
+    assert len(Exporting().export(*spans)) == 1
+
+
+def test_a_call_whose_parent_came_before_it_does_not_wait() -> None:
+    app = Exporting()
+    step = span("step", 10, 80, below=ROOT)
+    app.export(step)
+    assert len(app.export(call(20, 90, below=step))) == 1
+
+
+def test_no_call_waits_for_long() -> None:
+    app = Exporting()
+    assert app.translator.seconds_until_due() is None
+    assert app.export(call(20, 90, below=ROOT)) == []
+    app.clock.now += MAX_SECONDS_HELD - 1
+    assert app.due() == []
+    assert app.translator.seconds_until_due() == 1
+    app.clock.now += 1
+    assert app.translator.seconds_until_due() == 0
+    assert len(app.due()) == 1
+    assert app.translator.seconds_until_due() is None
+
+
+def test_nor_past_a_later_export() -> None:
+    app = Exporting()
+    assert app.export(call(20, 90, below=ROOT)) == []
+    app.clock.now += MAX_SECONDS_HELD
+    assert len(app.export(span("other", 0, 1, trace=9))) == 1
+
+
+def test_only_so_many_wait_at_once() -> None:
+    app = Exporting()
+    calls = [call(1, 2, below=span("open", 0, 9)) for _ in range(1200)]
+    assert len(app.export(*calls)) == 200
+    assert len(app.held) == 1000
+    assert len(app.due(release_all=True)) == 1000
+
+
+def test_an_instrumentation_whose_calls_wait_in_vain_is_waited_for_no_longer() -> None:
+    app = Exporting()
+    for _ in range(20):
+        step = span("step", 10, 100, below=ROOT)
+        assert app.export(call(20, 90, below=step)) == []
+        assert len(app.export(step)) == 1
+    assert len(app.export(call(20, 90, below=span("step", 10, 100, below=ROOT)))) == 1
+
+
+def test_until_content_comes_too_late_for_one_of_them() -> None:
+    app = Exporting()
+    for _ in range(20):
+        app.export(call(20, 90, below=span("open", 10, 100, below=ROOT)))
+    app.clock.now += MAX_SECONDS_HELD
+    assert len(app.due()) == 20
+    outer = call(10, 100, below=ROOT, **SAID)
+    assert len(app.export(call(20, 90, below=outer))) == 1
+    assert app.export(outer) == []
+    again = call(10, 100, below=ROOT, **SAID)
+    assert app.export(call(20, 90, below=again)) == []
+    (record,) = app.export(again)
+    assert answer(record) == "Rain."
+
+
+def test_a_call_that_waits_keeps_the_status_that_only_its_request_has() -> None:
+    app = Exporting()
+    outer = span("step", 10, 100, below=ROOT)
+    inner = call(20, 90, below=outer, error__type="Failed")
+    told: dict[str, Any] = {"http__response__status_code": 503}
+    request = span("POST", 30, 80, below=inner, kind=SpanKind.CLIENT, **told)
+    assert app.export(request, inner) == []
+    (record,) = app.export(outer)
+    assert record.status == 503
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 7),  # the parent, by its number, if it has one
+            st.sampled_from(["one", "two"]),
+            st.booleans(),
+            st.booleans(),
+            st.integers(0, 3),  # the export
+        ),
+        max_size=8,
+    )
+)
+@settings(deadline=None)
+def test_whatever_waits_is_logged_once_in_the_end(
+    described: list[tuple[int, str, bool, bool, int]],
+) -> None:
+    made: list[ReadableSpan] = [ROOT]
+    exports: dict[int, list[ReadableSpan]] = {}
+    for parent, scope, is_call, has_content, export in described:
+        given_: dict[str, Any] = {"below": made[parent % len(made)], "scope": scope}
+        if has_content and is_call:
+            given_["gen_ai__output__messages"] = f'["{len(made)}"]'
+        one = call(10, 90, **given_) if is_call else span("step", 10, 90, **given_)
+        made.append(one)
+        exports.setdefault(export, []).append(one)
+    app = Exporting()
+    ids = [r.request_id for batch in sorted(exports) for r in app.export(*exports[batch])]
+    ids += [record.request_id for record in app.due(release_all=True)]
+    assert len(app.held) == 0
+    assert len(ids) == len(set(ids))
+    if any(is_call for _, _, is_call, _, _ in described):
+        assert ids

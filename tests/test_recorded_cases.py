@@ -14,12 +14,16 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
+from otel_helicone import HeliconeSpanExporter
+from otel_helicone.local.server import LocalHelicone
 from otel_helicone.logs.record import LogRecord
 from otel_helicone.logs.translating import Translator
 
+KEY = "sk-helicone-aaaaaaa-bbbbbbb-ccccccc-ddddddd"
 FOLDER = Path(__file__).parent / "data" / "cases"
 # One for all: the SDK asks the machine for each one that it makes itself.
 RESOURCE = Resource({})
@@ -263,3 +267,37 @@ def test_a_picture_that_fits_is_sent_whole() -> None:
     url = picture(50_000)
     request = json.loads(with_picture(url).to_bytes(1_000_000))["providerRequest"]["json"]
     assert request["messages"][0]["content"][1] == {"type": "image_url", "image_url": {"url": url}}
+
+
+def test_content_that_ends_after_a_bare_span_inside_of_it_is_not_lost(tmp_path: Path) -> None:
+    """Each span in an export of its own, as a SimpleSpanProcessor has it."""
+    with LocalHelicone(tmp_path / "requests.db", latency=0) as helicone:
+        exporter = HeliconeSpanExporter(endpoint=helicone.url, api_key=KEY)
+        for span in spans("content-free-inner-call-in-an-earlier-batch"):
+            assert exporter.export([span]) is SpanExportResult.SUCCESS
+        exporter.shutdown()
+        helicone.settle()
+        (row,) = helicone.store.requests()
+    request = json.loads(row.request_body)["providerRequest"]["json"]
+    assert request["messages"] == [{"role": "user", "content": "Which museum?"}]
+    assert json.loads(row.response_body)["choices"][0]["message"]["content"] == "Larco."
+
+
+@pytest.mark.parametrize("let_go", ["force_flush", "shutdown"])
+def test_a_bare_call_around_which_nothing_ends_is_logged_at_the_latest_when_all_is(
+    tmp_path: Path, let_go: str
+) -> None:
+    inner = spans("content-free-inner-call-in-an-earlier-batch")[0]
+    with LocalHelicone(tmp_path / "requests.db", latency=0) as helicone:
+        exporter = HeliconeSpanExporter(endpoint=helicone.url, api_key=KEY)
+        exporter.export([inner])
+        getattr(exporter, let_go)()
+        helicone.settle()
+        (row,) = helicone.store.requests()
+        exporter.shutdown()
+    assert (row.prompt_tokens, row.completion_tokens) == (8, 3)
+
+
+def test_every_case_is_looked_at() -> None:
+    text = Path(__file__).read_text("utf-8")
+    assert [name for name in NAMES if f'"{name}"' not in text] == []

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from otel_helicone.after_fork import ForkedLock
 from otel_helicone.exporter_settings import make_exporter_settings
 from otel_helicone.injection import gateway_calls
 from otel_helicone.log_once import log_failure_once, warn_once
@@ -95,6 +97,7 @@ class HeliconeSpanExporter(SpanExporter):
         )
         self._is_shut_down = False
         self._exports = _Exports()
+        self._alarm = _Alarm(self._release_due)
         self._translator: Translator | None = None
         self._delivery: Delivery | None = None
         if self._settings.api_key is not None:
@@ -104,6 +107,7 @@ class HeliconeSpanExporter(SpanExporter):
         # Dialects and delivery are needed by those who export alone.
         from otel_helicone.delivery import Delivery, judge_log
         from otel_helicone.dialects.describe import speaks_any
+        from otel_helicone.logs.holding import HeldCalls
         from otel_helicone.logs.translating import Translator
 
         settings = self._settings
@@ -112,6 +116,7 @@ class HeliconeSpanExporter(SpanExporter):
             capture_content=settings.capture_content,
             redact=settings.redact,
             properties=settings.properties,
+            held=HeldCalls() if settings.capture_content else None,
         )
         self._delivery = Delivery(
             endpoint=settings.endpoint,
@@ -146,15 +151,45 @@ class HeliconeSpanExporter(SpanExporter):
         try:
             with self._exports:
                 records = self._translator.records(spans)
-                posts = _Posts(records, self._settings.max_body_bytes)
-                outcome = self._delivery.send(posts, self._settings.timeout)
+                is_complete = self._send(records, self._settings.timeout)
+            self._set_alarm()
         except Exception:
             log_failure_once("exporting spans")
             return SpanExportResult.FAILURE
-        return SpanExportResult.SUCCESS if outcome.is_complete else SpanExportResult.FAILURE
+        return SpanExportResult.SUCCESS if is_complete else SpanExportResult.FAILURE
+
+    def _send(self, records: Records, timeout: float) -> bool:
+        """Deliver the logs; return whether each was taken."""
+        assert self._delivery is not None
+        posts = _Posts(records, self._settings.max_body_bytes)
+        return self._delivery.send(posts, timeout).is_complete
+
+    def _set_alarm(self) -> None:
+        """Have calls that wait for their content let go in time, should nothing more come."""
+        seconds = None if self._translator is None else self._translator.seconds_until_due()
+        if seconds is not None and not self._is_shut_down:
+            # The next export may bring what is around them.
+            self._alarm.set(max(seconds, 1.0) if self._exports.are_under_way() else seconds)
+
+    def _release_due(self) -> None:
+        if not self._exports.are_under_way():
+            self._release(self._settings.timeout, release_all=False)
+        self._set_alarm()
+
+    def _release(self, timeout: float, *, release_all: bool) -> bool:
+        """Log calls that have waited for their content; return whether each was taken."""
+        if self._translator is None or self._translator.seconds_until_due() is None:
+            return True
+        try:
+            with self._exports:
+                records = self._translator.due_records(release_all=release_all)
+                return self._send(records, timeout)
+        except Exception:
+            log_failure_once("exporting spans")
+            return False
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Wait for exports that are under way; nothing is held back between them.
+        """Log the calls that wait for their content, and wait for exports that are under way.
 
         Args:
             timeout_millis: how long to wait, in milliseconds.
@@ -162,10 +197,14 @@ class HeliconeSpanExporter(SpanExporter):
         Returns:
             Whether they ended in that time.
         """
-        return self._exports.wait(timeout_millis / 1000)
+        deadline = time.monotonic() + timeout_millis / 1000
+        is_complete = self._release(timeout_millis / 1000, release_all=True)
+        return self._exports.wait(max(deadline - time.monotonic(), 0)) and is_complete
 
     def shutdown(self, timeout_millis: float = 30_000) -> None:
         """Stop: exports that are under way may end until then, further ones are dropped.
+
+        Calls that wait for their content are logged first.
 
         Args:
             timeout_millis: how long to wait, in milliseconds.
@@ -173,11 +212,14 @@ class HeliconeSpanExporter(SpanExporter):
         if self._is_shut_down:
             return
         self._is_shut_down = True
+        deadline = time.monotonic() + timeout_millis / 1000
         try:
+            self._alarm.cancel()
+            self._release(timeout_millis / 1000, release_all=True)
             if self._delivery is not None:
                 finished.unwant(self._wanted)
                 gateway_calls.unwant()
-                self._delivery.shutdown(timeout_millis / 1000)
+                self._delivery.shutdown(max(deadline - time.monotonic(), 0))
         except Exception:
             log_failure_once("shutting an exporter down")
 
@@ -236,8 +278,12 @@ class _Exports:
             self._count -= 1
             self._ended.notify_all()
 
+    def are_under_way(self) -> bool:
+        """Return whether there are any."""
+        return os.getpid() == self._process and self._count > 0
+
     def wait(self, seconds: float) -> bool:
-        """Wait until none is under way; tell whether it came to that in time."""
+        """Wait until none is under way; return whether it came to that in time."""
         if os.getpid() != self._process:
             return True
         deadline = time.monotonic() + seconds
@@ -247,3 +293,42 @@ class _Exports:
                 if left <= 0 or not self._ended.wait(left):
                     return not self._count
             return True
+
+
+class _Alarm:
+    """Calls a function after some seconds, in a thread that lives only so long."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        # A weak one: a thread that sleeps keeps no exporter alive.
+        self._function = weakref.WeakMethod(function)
+        self._lock = ForkedLock()
+        self._timer: threading.Timer | None = None
+        self._process = os.getpid()
+
+    def set(self, seconds: float) -> None:
+        """Have it called, unless that is going to happen anyway."""
+        with self._lock:
+            if self._timer is not None and self._process == os.getpid():
+                return
+            self._process = os.getpid()  # of the timers of its parent, a fork has none
+            self._timer = threading.Timer(seconds, self._ring)
+            self._timer.daemon = True
+            self._timer.name = "otel-helicone-held-calls"
+            self._timer.start()
+
+    def cancel(self) -> None:
+        """Have it not called."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = None
+
+    def _ring(self) -> None:
+        with self._lock:
+            self._timer = None
+        function = self._function()
+        if function is not None:
+            try:
+                function()
+            except Exception:
+                log_failure_once("exporting spans")

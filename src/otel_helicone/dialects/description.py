@@ -225,3 +225,12 @@ class Description:
     omit_response: bool | None = None
     is_opening: bool = False
     is_completion: bool = False
+
+    @property
+    def has_content(self) -> bool:
+        """Whether anything is told of what was said, asked or given."""
+        told = (self.embedding_input, self.arguments, self.result, self.query, self.documents)
+        return any(value is not None for value in told) or any(
+            message.parts or message.tool_calls or message.reasoning
+            for message in (*(self.input or ()), *(self.output or ()))
+        )

@@ -105,6 +105,12 @@ class CallJoiner:
         self._of_span: OrderedDict[SpanKey, _Call] = OrderedDict()
         self._of_trace: OrderedDict[int, list[_Call]] = OrderedDict()
         self._of_answer: OrderedDict[str, _Call] = OrderedDict()
+        self._late: set[str] = set()
+
+    def take_late(self) -> set[str]:
+        """Return the instrumentations of calls that were logged before their content came."""
+        late, self._late = self._late, set()
+        return late
 
     def join(self, batch: Iterable[Observed]) -> list[Observed]:
         """Return each call once, with all that its spans tell, and every span that is no call.
@@ -124,6 +130,8 @@ class CallJoiner:
             new = _Call(observed)
             call = self._known(new, notes, spans) if joinable else None
             if call is not None:
+                if not call.is_new and not call.facts.has_content and new.facts.has_content:
+                    self._late.add(call.facts.scope)
                 _add(call, observed)
             elif joinable and self._sums_up(new, notes):
                 self._pass_up(observed, notes)

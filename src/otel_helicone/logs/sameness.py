@@ -51,6 +51,7 @@ class Facts:
         arguments: what the tool ran with.
         query: what was searched for.
         output: what was answered.
+        has_content: whether anything is told of what was said, asked or given.
     """
 
     kind: Kind
@@ -69,6 +70,7 @@ class Facts:
     arguments: int | None
     query: int | None
     output: int | None
+    has_content: bool
 
     @classmethod
     def of(cls, observed: Observed) -> Facts:
@@ -91,6 +93,7 @@ class Facts:
             _hash(told.arguments),
             _hash(told.query),
             _hash(told.output),
+            told.has_content,
         )
 
 
