@@ -696,6 +696,99 @@ def test_what_langchain_says_was_written_for_an_hour_was_written() -> None:
 
 
 @pytest.mark.parametrize(
+    ("counted", "metadata", "known"),
+    [
+        (  # the AI SDK 4, whose counts of Anthropic's leave out what came from its cache
+            {"ai.usage.promptTokens": 50, "ai.usage.completionTokens": 20},
+            {"anthropic": {"cacheReadInputTokens": 900, "cacheCreationInputTokens": 50}},
+            (1000, 900, 50, None),
+        ),
+        (  # 5 likewise, with Anthropic's own counts beside
+            {"ai.usage.inputTokens": 50, "ai.usage.outputTokens": 20, "ai.usage.totalTokens": 70},
+            {"anthropic": {"usage": {"input_tokens": 50, "cache_read_input_tokens": 900}}},
+            (950, 900, None, None),
+        ),
+        (  # 6 has them all in
+            {"ai.usage.inputTokens": 950, "ai.usage.outputTokens": 20},
+            {"anthropic": {"usage": {"input_tokens": 50, "cache_read_input_tokens": 900}}},
+            (950, 900, None, None),
+        ),
+        (
+            {"ai.usage.promptTokens": 1000, "ai.usage.completionTokens": 20},
+            {"openai": {"cachedPromptTokens": 900, "reasoningTokens": 7}},
+            (1000, 900, None, 7),
+        ),
+    ],
+)
+def test_vercel_ai_has_cached_tokens_in_what_the_provider_said(
+    counted: dict[str, int], metadata: dict[str, Any], known: tuple[int | None, ...]
+) -> None:
+    repeated = {"gen_ai.usage.input_tokens": next(iter(counted.values()))}
+    told = {"ai.response.providerMetadata": json.dumps(metadata), **repeated, **counted}
+    usage = usage_of({**OF_VERCEL, **told})
+    assert (
+        usage.input_tokens,
+        usage.cached_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+    ) == known
+
+
+def test_litellm_has_them_in_what_it_prints_of_its_own() -> None:
+    printed = "{'prompt_tokens': 1000, 'prompt_tokens_details': {'cached_tokens': 900}}"
+    told = describe(span({**CHAT, **TOLD, "metadata.usage_object": printed}, scope="litellm"))
+    assert told.usage == Usage(1000, 500, cached_tokens=900)
+
+
+def test_googles_agent_development_kit_has_all_in_the_shape_of_gemini() -> None:
+    asked = {
+        "contents": [{"role": "user", "parts": [{"text": "Weather?"}]}],
+        "config": {"system_instruction": "Be terse."},
+    }
+    called = {"function_call": {"id": "c1", "name": "weather", "args": {"city": "Oslo"}}}
+    answered = {
+        "content": {"role": "model", "parts": [{"text": "I look."}, called]},
+        "finish_reason": "STOP",
+        "usage_metadata": {
+            "prompt_token_count": 10,
+            "candidates_token_count": 5,
+            "thoughts_token_count": 7,
+            "total_token_count": 22,
+        },
+    }
+    call = describe(
+        span(
+            {
+                "gen_ai.system": "gcp.vertex.agent",
+                "gen_ai.request.model": "gemini-2.5-flash",
+                "gcp.vertex.agent.llm_request": json.dumps(asked),
+                "gcp.vertex.agent.llm_response": json.dumps(answered),
+            },
+            scope="gcp.vertex.agent",
+        )
+    )
+    assert text_of(call) == [
+        ("system", "Be terse."),
+        ("user", "Weather?"),
+        ("assistant", "I look."),
+    ]
+    assert call.output is not None
+    assert call.output[0].tool_calls == (ToolCall("c1", "weather", {"city": "Oslo"}),)
+    assert (call.finish_reasons, call.usage) == (("STOP",), Usage(10, 12, 22, None, None, 7))
+    tool = {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": "weather",
+        "gcp.vertex.agent.llm_request": "{}",
+        "gcp.vertex.agent.tool_call_args": '{"city": "Oslo"}',
+        "gcp.vertex.agent.tool_response": '{"sky": "rain"}',
+    }
+    told = describe(span(tool))
+    assert (told.arguments, told.result) == ({"city": "Oslo"}, {"sky": "rain"})
+    hidden = {**tool, "gcp.vertex.agent.tool_call_args": "{}"}
+    assert describe(span(hidden)).arguments is None
+
+
+@pytest.mark.parametrize(
     ("attributes", "tokens"),
     [
         (

@@ -13,6 +13,7 @@ from otel_helicone.dialects.anthropic_sdk import ANTHROPIC_SDK
 from otel_helicone.dialects.description import Description, Json, Kind, Message, Usage
 from otel_helicone.dialects.dialect import Dialect, Reader
 from otel_helicone.dialects.failures import failure_of, http_status_of
+from otel_helicone.dialects.google_adk import GOOGLE_ADK
 from otel_helicone.dialects.langfuse import LANGFUSE
 from otel_helicone.dialects.langwatch import LANGWATCH
 from otel_helicone.dialects.litellm import LITELLM
@@ -33,6 +34,7 @@ from otel_helicone.dialects.wrappers import bare_arguments, bare_result, bare_st
 __all__ = ["DIALECTS", "describe", "speaks_any"]
 
 DIALECTS: Final[tuple[Dialect, ...]] = (
+    VERCEL_AI,  # its spans repeat in `gen_ai.*` some of what they tell, less exactly
     OTEL_GENAI,
     ANTHROPIC_SDK,
     OTEL_GENAI_EVENTS,
@@ -40,12 +42,12 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
     OPENINFERENCE,
     LITELLM,
     OPENLLMETRY_OLD,
-    VERCEL_AI,
     LANGFUSE,
     PYDANTIC_AI,
     LOGFIRE,
     LANGWATCH,
     MLFLOW,
+    GOOGLE_ADK,
     MCP,
     VECTOR_DATABASES,
     OTEL_GENAI_BARE,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from otel_helicone.dialects.description import Json, Kind
+from otel_helicone.dialects.description import Json, Kind, Usage
 from otel_helicone.dialects.dialect import Dialect
 from otel_helicone.dialects.reading import FinishedSpan, is_placeholder, parse_repr
+from otel_helicone.dialects.token_counts import usage_in
 from otel_helicone.dialects.wire import WireCall, wire_request, wire_response
 
 __all__ = ["LITELLM"]
@@ -44,9 +45,18 @@ def _kind(span: FinishedSpan) -> Kind | None:
     return Kind.EMBEDDING if "input" in body and "messages" not in body else Kind.LLM
 
 
+def _usage(span: FinishedSpan) -> Usage | None:
+    if span.scope != "litellm":
+        return None
+    # On its own span only this one tells of cached tokens.
+    return _answered(span).usage or usage_in(
+        parse_repr(span.attributes.get("metadata.usage_object"))
+    )
+
+
 LITELLM: Final = Dialect(
     name="LiteLLM",
-    roots=frozenset({"llm"}),
+    roots=frozenset({"llm", "metadata"}),
     kind=_kind,
     operation=lambda span: "chat" if _kind(span) is Kind.LLM else None,
     response_model=lambda span: _answered(span).model,
@@ -57,6 +67,6 @@ LITELLM: Final = Dialect(
     input=lambda span: _asked(span).messages,
     output=lambda span: _answered(span).messages,
     finish_reasons=lambda span: _answered(span).finish_reasons,
-    usage=lambda span: _answered(span).usage,
+    usage=_usage,
     embedding_input=lambda span: _asked(span).embedding_input,
 )

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from otel_helicone.dialects.content_blocks import read_tool_call
-from otel_helicone.dialects.description import Json, Kind, Message, Part, ToolCall
+from otel_helicone.dialects.description import Json, Kind, Message, Part, ToolCall, Usage
 from otel_helicone.dialects.dialect import Dialect, json, tags, text
 from otel_helicone.dialects.messages import read_messages
 from otel_helicone.dialects.reading import FinishedSpan, is_placeholder, parse_json
-from otel_helicone.dialects.token_counts import usage_under
+from otel_helicone.dialects.token_counts import usage_in, usage_under
 
 __all__ = ["VERCEL_AI"]
 
+_COUNTED: Final = usage_under("ai.usage")
 _INNER: Final = {"doGenerate": Kind.LLM, "doStream": Kind.LLM, "doEmbed": Kind.EMBEDDING}
 
 _SETTINGS: Final = {
@@ -76,6 +78,27 @@ def _provider(span: FinishedSpan) -> str | None:
     return None if found is None else found.lower()
 
 
+def _usage(span: FinishedSpan) -> Usage | None:
+    told = _COUNTED(span) or Usage()
+    for provider, metadata in span.mapping("ai.response.providerMetadata").items():
+        if not isinstance(metadata, dict):
+            continue
+        raw = metadata.get("usage", metadata.get("usageMetadata"))
+        more = usage_in(raw) or usage_in({"input": told.input_tokens, **metadata}) or Usage()
+        told = replace(
+            told,
+            cached_tokens=told.cached_tokens or more.cached_tokens,
+            cache_write_tokens=told.cache_write_tokens or more.cache_write_tokens,
+            reasoning_tokens=told.reasoning_tokens or more.reasoning_tokens,
+        )
+        if provider == "anthropic" and told.input_tokens == more.input_tokens:
+            # Anthropic counts what came from its cache apart; so does the AI SDK until 5.
+            apart = (told.cached_tokens or 0) + (told.cache_write_tokens or 0)
+            whole = None if told.input_tokens is None else told.input_tokens + apart
+            told = replace(told, input_tokens=whole, total_tokens=None)
+    return told
+
+
 def _tools_offered(span: FinishedSpan) -> tuple[Json, ...] | None:
     found = span.sequence("ai.prompt.tools")
     return tuple(parse_json(tool) for tool in found) if found else None
@@ -131,7 +154,7 @@ VERCEL_AI: Final = Dialect(
     input=_input,
     output=_output,
     finish_reasons=_finish_reasons,
-    usage=usage_under("ai.usage"),
+    usage=_usage,
     seconds_to_first_token=_seconds_to_first_token,
     embedding_input=_embedding_input,
     tool_name=text("ai.toolCall.name"),
