@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import gc
+import os
+import warnings
 import weakref
 from itertools import count
+from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -15,6 +19,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 
+from otel_helicone import HeliconeSpanExporter
+from otel_helicone.exporter import _Alarm
+from otel_helicone.local.server import LocalHelicone
 from otel_helicone.logs.holding import MAX_SECONDS_HELD, HeldCalls
 from otel_helicone.logs.record import LogRecord
 from otel_helicone.logs.translating import Translator
@@ -503,3 +510,75 @@ def test_whatever_waits_is_logged_once_in_the_end(
     assert len(ids) == len(set(ids))
     if any(is_call for _, _, is_call, _, _ in described):
         assert ids
+
+
+def test_an_alarm_rings_once_for_those_that_wait() -> None:
+    rung = Event()
+
+    class Owner:
+        def ring(self) -> None:
+            rung.set()
+
+    owner = Owner()
+    alarm = _Alarm(owner.ring)
+    alarm.set(0)
+    alarm.set(0)
+    assert rung.wait(30)
+    rung.clear()
+    alarm.set(3600)
+    alarm.cancel()
+    alarm.set(0)
+    assert rung.wait(30)
+
+
+def test_an_alarm_keeps_nothing_alive() -> None:
+    class Owner:
+        def __init__(self) -> None:
+            self.alarm = _Alarm(self.ring)
+
+        def ring(self) -> None:
+            raise AssertionError
+
+    owner = Owner()
+    owner.alarm.set(3600)
+    alarm, gone = owner.alarm, weakref.ref(owner)
+    del owner
+    gc.collect()
+    assert gone() is None
+    alarm._ring()
+    alarm.cancel()
+
+
+def test_calls_that_were_held_too_long_are_logged_without_another_export(tmp_path: Path) -> None:
+    with LocalHelicone(tmp_path / "requests.db", latency=0) as helicone:
+        key = "sk-helicone-aaaaaaa-bbbbbbb-ccccccc-ddddddd"
+        exporter = HeliconeSpanExporter(endpoint=helicone.url, api_key=key)
+        clock = Clock()
+        assert exporter._translator is not None
+        exporter._translator._held = HeldCalls(clock)
+        exporter.export([call(20, 90, below=ROOT)])
+        assert exporter._alarm._timer is not None
+        exporter._release_due()
+        helicone.settle()
+        assert list(helicone.store.requests()) == []
+        clock.now += MAX_SECONDS_HELD
+        exporter._release_due()
+        helicone.settle()
+        assert len(list(helicone.store.requests())) == 1
+        exporter.shutdown()
+        assert exporter._alarm._timer is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_the_child_of_a_fork_leaves_those_that_wait_to_its_parent() -> None:
+    app = Exporting()
+    inner, other = call(20, 90, below=ROOT), call(20, 90, below=ROOT, **SAID)
+    assert app.export(inner) == []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
+        child = os.fork()
+    if child == 0:
+        alone = app.due(release_all=True) == [] and len(app.export(other)) == 1
+        os._exit(0 if alone and len(app.held) == 0 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert len(app.due(release_all=True)) == 1
