@@ -16,7 +16,7 @@ __all__ = ["LITELLM"]
 _RAW: Final = "raw_gen_ai_request"
 
 
-def _body(span: FinishedSpan) -> Mapping[str, Json] | None:
+def _read_body(span: FinishedSpan) -> Mapping[str, Json] | None:
     """Gather ``llm.<provider>.*``, which holds the request and the answer in one."""
     if span.span.name != _RAW or span.scope != "litellm":
         return None
@@ -29,12 +29,24 @@ def _body(span: FinishedSpan) -> Mapping[str, Json] | None:
     return body or None
 
 
+def _body(span: FinishedSpan) -> Mapping[str, Json] | None:
+    return span.once(_read_body)
+
+
 def _asked(span: FinishedSpan) -> WireCall:
+    return span.once(_read_request)
+
+
+def _read_request(span: FinishedSpan) -> WireCall:
     body = _body(span)
     return wire_request(None if body is None else {**body, "model": None})
 
 
 def _answered(span: FinishedSpan) -> WireCall:
+    return span.once(_read_response)
+
+
+def _read_response(span: FinishedSpan) -> WireCall:
     return wire_response(_body(span))
 
 

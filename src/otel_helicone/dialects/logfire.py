@@ -10,7 +10,7 @@ from otel_helicone.dialects.dialect import Dialect, json, text, texts
 from otel_helicone.dialects.messages import read_messages
 from otel_helicone.dialects.reading import FinishedSpan, parse_json
 from otel_helicone.dialects.token_counts import usage_in
-from otel_helicone.dialects.wire import parameters_in, wire_request, wire_response
+from otel_helicone.dialects.wire import WireCall, parameters_in, wire_request, wire_response
 
 __all__ = ["LOGFIRE", "PYDANTIC_AI"]
 
@@ -27,6 +27,14 @@ _ANSWERED: Final = frozenset(
 )
 # The kinds of openai-agents' spans stand in their message templates alone.
 _TEMPLATES: Final = {"Function:": Kind.TOOL, "Agent run:": Kind.AGENT}
+
+
+def _asked(span: FinishedSpan) -> WireCall:
+    return wire_request(span.json("request_data"))
+
+
+def _answered(span: FinishedSpan) -> WireCall:
+    return wire_response(span.json("response_data"))
 
 
 def _template(span: FinishedSpan) -> str:
@@ -54,14 +62,14 @@ def _input(span: FinishedSpan) -> tuple[Message, ...] | None:
         # The Responses API has its system prompt beside the messages.
         system = read_messages(span.mapping("response").get("instructions"), "system")
         return (*(system or ()), *found)
-    return wire_request(span.json("request_data")).messages or _from_events(span, choices=False)
+    return span.once(_asked).messages or _from_events(span, choices=False)
 
 
 def _output(span: FinishedSpan) -> tuple[Message, ...] | None:
     if not _is_call(span):
         return None
     return (
-        wire_response(span.json("response_data")).messages
+        span.once(_answered).messages
         or wire_response(span.json("response")).messages
         or read_messages(span.json("output"), "assistant")
         or _from_events(span, choices=True)
@@ -85,19 +93,17 @@ def _from_events(span: FinishedSpan, *, choices: bool) -> tuple[Message, ...] | 
 def _usage(span: FinishedSpan) -> Usage | None:
     if not _is_call(span):
         return None  # turns and tasks repeat the usage of the calls below them
-    return usage_in(span.json("gen_ai.usage.raw", "usage")) or (
-        wire_response(span.json("response_data")).usage
-    )
+    return usage_in(span.json("gen_ai.usage.raw", "usage")) or (span.once(_answered).usage)
 
 
 def _parameters(span: FinishedSpan) -> Mapping[str, Json] | None:
     # Of the OpenAI Agents SDK the settings stand apart.
-    asked = wire_request(span.json("request_data")).parameters
+    asked = span.once(_asked).parameters
     return {**(parameters_in(span.json("model_config")) or {}), **(asked or {})} or None
 
 
 def _tools_offered(span: FinishedSpan) -> tuple[Json, ...] | None:
-    asked = wire_request(span.json("request_data")).tools
+    asked = span.once(_asked).tools
     if asked is not None:
         return asked
     tools = span.mapping("response").get("tools")
@@ -126,7 +132,7 @@ def _is_completion(span: FinishedSpan) -> bool | None:
 
 
 def _streaming(span: FinishedSpan) -> bool | None:
-    return wire_request(span.json("request_data")).streaming
+    return span.once(_asked).streaming
 
 
 def _named(span: FinishedSpan) -> str | None:
@@ -148,9 +154,7 @@ LOGFIRE: Final = Dialect(
     input=_input,
     output=_output,
     usage=_usage,
-    embedding_input=lambda span: (
-        wire_request(span.json("request_data")).embedding_input if _is_call(span) else None
-    ),
+    embedding_input=lambda span: span.once(_asked).embedding_input if _is_call(span) else None,
     tool_name=_named,
     arguments=lambda span: span.json("input") if _kind(span) is Kind.TOOL else None,
     result=lambda span: span.json("output") if _kind(span) is Kind.TOOL else None,

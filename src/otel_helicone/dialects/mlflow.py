@@ -36,10 +36,18 @@ def _operation(span: FinishedSpan) -> str | None:
 
 
 def _asked(span: FinishedSpan) -> WireCall:
+    return span.once(_read_request)
+
+
+def _read_request(span: FinishedSpan) -> WireCall:
     return wire_request(span.json("mlflow.spanInputs"))
 
 
 def _answered(span: FinishedSpan) -> WireCall:
+    return span.once(_read_response)
+
+
+def _read_response(span: FinishedSpan) -> WireCall:
     return wire_response(span.json("mlflow.spanOutputs"))
 
 

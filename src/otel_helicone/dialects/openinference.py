@@ -50,10 +50,18 @@ def _invocation(span: FinishedSpan) -> Mapping[str, Json]:
 
 
 def _request(span: FinishedSpan) -> WireCall:
+    return span.once(_read_request)
+
+
+def _read_request(span: FinishedSpan) -> WireCall:
     return wire_request(span.json("input.value"))
 
 
 def _response(span: FinishedSpan) -> WireCall:
+    return span.once(_read_response)
+
+
+def _read_response(span: FinishedSpan) -> WireCall:
     return wire_response(span.json("output.value"))
 
 

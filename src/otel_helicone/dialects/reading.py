@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from opentelemetry.sdk.trace import ReadableSpan
 
@@ -20,6 +20,8 @@ __all__ = [
     "parse_json",
     "parse_repr",
 ]
+
+_T = TypeVar("_T")
 
 # Written in place of content that was switched off or is not there.
 _PLACEHOLDERS: Final = frozenset({"", "__REDACTED__", "<masked>", "None", "null"})
@@ -107,7 +109,7 @@ class FinishedSpan:
         roots: the first words of their names, up to the first full stop; those of its events too.
     """
 
-    __slots__ = ("_parsed", "attributes", "roots", "span")
+    __slots__ = ("_made", "_parsed", "attributes", "roots", "span")
 
     def __init__(self, span: ReadableSpan) -> None:
         self.span = span
@@ -117,12 +119,20 @@ class FinishedSpan:
         for event in span.events:
             self.roots.add(event.name.partition(".")[0])
         self._parsed: dict[str, Json] = {}
+        self._made: dict[Callable[[FinishedSpan], Any], Any] = {}
 
     @property
     def scope(self) -> str:
         """The name of the instrumentation scope, empty where there is none."""
         scope = self.span.instrumentation_scope
         return scope.name if scope is not None else ""
+
+    def once(self, make: Callable[[FinishedSpan], _T]) -> _T:
+        """Return what a function makes of the span; it is called once, whoever asks again."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        made: _T = self._made[make]
+        return made
 
     def text(self, *names: str) -> str | None:
         """Give a text, unless it is empty or a placeholder."""

@@ -115,7 +115,9 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 _WRITES: Final = ("ephemeral5minputtokens", "ephemeral1hinputtokens")
 _DETAILS: Final = re.compile(r"(?:(prompt|input)|completion|output)(?:tokens?)?details")
 _SUMS: Final = frozenset({"input_tokens", "output_tokens", "total_tokens"})
-_FIELDS: Final = {name: field for field, names in _NAMES.items() for name in names}
+_FIELDS: Final = {
+    name: (field, rank) for field, names in _NAMES.items() for rank, name in enumerate(names)
+}
 _PARTS_IN: Final = ("cached_tokens", "cache_write_tokens", "tool_tokens", "audio_input_tokens")
 _PARTS_OUT: Final = ("reasoning_tokens", "audio_output_tokens")
 # Longer names are nobody's count.
@@ -191,11 +193,12 @@ def _usage(pairs: Iterable[tuple[object, object]]) -> Usage | None:
             continue
         if name.endswith(_WRITES):
             written += count
-        field = _FIELDS.get(name)
-        if field is not None:
+        known = _FIELDS.get(name)
+        if known is not None:
+            field, rank = known
             # A zero under one name says nothing against a number under another.
-            rank = (not count) * len(_FIELDS) + _NAMES[field].index(name)
-            found[field] = min(found.get(field, (rank, count)), (rank, count))
+            told = (rank if count else rank + len(_FIELDS), count)
+            found[field] = min(found.get(field, told), told)
     counts = {field: count for field, (_, count) in found.items()}
     if written and not counts.get("cache_write_tokens"):
         counts["cache_write_tokens"] = written
@@ -225,4 +228,4 @@ def _plain(name: str) -> str:
         return f"{'in' if found[1] else 'out'}:{plain[found.end() :]}"
     inner = plain.removeprefix("details")
     # Pydantic AI's details are of the provider: sums there are not the call's.
-    return inner if inner == plain or _FIELDS.get(inner) not in _SUMS else plain
+    return inner if inner == plain or _FIELDS.get(inner, ("",))[0] not in _SUMS else plain
