@@ -41,7 +41,9 @@ class HeliconeSpanExporter(SpanExporter):
         provider.add_span_processor(BatchSpanProcessor(HeliconeSpanExporter()))
 
     Calls that went through the gateway are left out, and a call that several instrumentations saw
-    is logged once. Each argument may be given by an environment variable; the argument wins.
+    is logged once. A call without content waits some seconds for what is around it; call
+    :meth:`force_flush` of the exporter to have it logged now. Each argument may be given by an
+    environment variable; the argument wins.
 
     Args:
         api_key: the Helicone key. Without one a single line is logged, and nothing is sent, save
@@ -60,8 +62,9 @@ class HeliconeSpanExporter(SpanExporter):
         timeout: how long one export may take, in seconds; 30 by default. ``HELICONE_TIMEOUT``.
         max_in_flight: how many posts may be under way at once; 16 by default.
             ``HELICONE_MAX_IN_FLIGHT``.
-        max_body_bytes: how long one post may be, in bytes; 5 MiB by default. The texts in a longer
-            one are shortened. ``HELICONE_MAX_BODY_BYTES``.
+        max_body_bytes: how long one post may be, in bytes; 5 MiB by default. In a longer one marks
+            take the place of pictures and files, then of the middle of long texts.
+            ``HELICONE_MAX_BODY_BYTES``.
         properties: custom properties of every log. ``HELICONE_PROPERTIES``, as ``name=value``
             pairs with commas between them.
         meter_provider: where the exporter's own metrics go; the global one by default.

@@ -115,7 +115,7 @@ def _is_openai(span: FinishedSpan) -> bool:
 
 
 def _is_opening(span: FinishedSpan) -> bool | None:
-    """Tell the span of a stream that ends with the headers of the answer.
+    """Return whether a span is that of a stream that ends with the headers of the answer.
 
     A second one, written as a log when the stream has ended, has the answer and the usage.
     """

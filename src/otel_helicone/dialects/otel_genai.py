@@ -71,7 +71,7 @@ def _kind(span: FinishedSpan) -> Kind | None:
 
 
 def _bare_kind(span: FinishedSpan) -> Kind | None:
-    """Tell a call by its provider and its model: from before operation names, or handmade."""
+    """Return the kind of what has a provider and a model, but no name of its operation."""
     if span.text("gen_ai.request.model", "gen_ai.response.model") is None:
         return None
     told = span.text("gen_ai.provider.name", "gen_ai.system")

@@ -25,7 +25,7 @@ _DETAILS: Final = "gen_ai.client.inference.operation.details"
 
 
 def _body(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give the message of an event: JSON in one attribute, or in attributes of their own."""
+    """Return the message of an event: JSON in one attribute, or in attributes of their own."""
     content = parse_json(attributes.get("gen_ai.event.content"))
     if isinstance(content, dict):
         return content

@@ -218,7 +218,7 @@ def _part(part: Part) -> dict[str, Json]:
 
 
 def _tool_definition(tool: Json) -> Json:
-    """Give the definition of a tool as OpenAI's chat API has it."""
+    """Return the definition of a tool as OpenAI's chat API has it."""
     if not isinstance(tool, Mapping) or "function" in tool or "name" not in tool:
         return tool
     function = {name: tool[name] for name in ("name", "description") if tool.get(name)}

@@ -331,7 +331,7 @@ def _tell_http_statuses(own: dict[SpanKey, Observed], around: Mapping[SpanKey, O
 
 
 def _was_logged(observed: Observed, batch: dict[SpanKey, Observed]) -> bool:
-    """Tell whether Helicone's gateway has logged a call already."""
+    """Return whether Helicone's gateway has logged a call already."""
     if observed.through_gateway:
         return True
     if not observed.description.kind.is_call:
