@@ -162,8 +162,9 @@ class CallJoiner:
             return None
         for depth, key in enumerate(_upwards(new.observed, spans), 1):
             above = self._of_span.get(key)
-            if above is not None and (new.facts.kind.is_call or depth <= _NEAR):
-                return above if are_one_nested(new.facts, above.facts) else None
+            near = new.facts.kind.is_call or depth <= _NEAR
+            if above is not None and near and are_one_nested(new.facts, above.facts):
+                return above
         parent = parent_key_of(new.observed.span)
         for note in self._below.get(parent, ()) if parent is not None else ():
             if not note.call.is_new and note.call.facts.is_opening:
