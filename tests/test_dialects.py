@@ -401,6 +401,7 @@ ASKED = {"city": "Lima"}
         (ASKED, None),
         ("{'city': 'Lima'}", None),
         ({"args": [], "kwargs": ASKED}, None),
+        ({"args": [], "sanitize_inputs_outputs": True, "kwargs": ASKED}, None),
         (run_of_langchain(input_str="{'city': 'Lima'}", inputs=ASKED), "c1"),
         (run_of_langchain(input_str="{'city': 'Lima'}", inputs=None), "c1"),
         ({"name": "hours", "args": ASKED, "id": "c1", "type": "tool_call"}, "c1"),
@@ -798,6 +799,26 @@ def test_googles_agent_development_kit_has_all_in_the_shape_of_gemini() -> None:
                 "ai.usage.outputTokens": 200,
                 "ai.usage.reasoningTokens": 5000,
                 "ai.usage.totalTokens": 5210,
+            },
+            (10, 5200),
+        ),
+        (
+            {  # 4, which has the total in what Google said alone
+                **OF_VERCEL,
+                "ai.usage.promptTokens": 10,
+                "ai.usage.completionTokens": 200,
+                "ai.response.providerMetadata": json.dumps(
+                    {
+                        "google": {
+                            "usageMetadata": {
+                                "promptTokenCount": 10,
+                                "candidatesTokenCount": 200,
+                                "thoughtsTokenCount": 5000,
+                                "totalTokenCount": 5210,
+                            }
+                        }
+                    }
+                ),
             },
             (10, 5200),
         ),

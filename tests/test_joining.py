@@ -303,6 +303,13 @@ def test_a_call_in_two_traces_is_one_where_the_answer_and_the_time_say_so() -> N
     assert len(logged([client], framework)) == 1
 
 
+def test_also_where_neither_is_below_anything() -> None:
+    framework = call(10, 100, gen_ai__response__id="r1")
+    client = call(20, 90, scope="two", trace=8, gen_ai__response__id="r1")
+    (record,) = logged([framework, client])
+    assert record.context.id == f"{7:032x}"
+
+
 @pytest.mark.parametrize(
     "inner",
     [

@@ -87,6 +87,7 @@ def _usage(span: FinishedSpan) -> Usage | None:
         more = usage_in(raw) or usage_in({"input": told.input_tokens, **metadata}) or Usage()
         told = replace(
             told,
+            total_tokens=told.total_tokens or more.total_tokens,
             cached_tokens=told.cached_tokens or more.cached_tokens,
             cache_write_tokens=told.cache_write_tokens or more.cache_write_tokens,
             reasoning_tokens=told.reasoning_tokens or more.reasoning_tokens,

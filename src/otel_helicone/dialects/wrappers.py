@@ -25,6 +25,8 @@ _MAX_LAYERS: Final = 8
 # LangChain's callbacks, as OpenLLMetry writes down all that they are called with.
 _RUN: Final = frozenset({"input_str", "inputs", "kwargs", "metadata", "query", "tags"})
 _RUN_OUTPUTS: Final = (frozenset({"kwargs", "output"}), frozenset({"kwargs", "outputs"}))
+# One of them is an argument of smolagents' own.
+_PYTHON_CALL: Final = frozenset({"args", "kwargs", "sanitize_inputs_outputs"})
 _NAMED_CALL: Final = frozenset(
     {"_meta", "args", "arguments", "id", "input", "meta", "name", "tool_name", "type"}
 )
@@ -146,7 +148,7 @@ def _run_output(value: Json) -> Bare | None:
 
 def _python_call(value: Json, is_llama: bool) -> Bare | None:
     """Take the arguments of a Python function out of ``{"args": […], "kwargs": {…}}``."""
-    if not isinstance(value, dict) or not value or not set(value) <= {"args", "kwargs"}:
+    if not isinstance(value, dict) or not value or not set(value) <= _PYTHON_CALL:
         return None
     args, kwargs = value.get("args"), value.get("kwargs")
     if "kwargs" not in value and not (is_llama and isinstance(args, list)):

@@ -275,6 +275,7 @@ def _add(call: _Call, other: Observed) -> None:
         call.observed = replace(first, description=enriched(first.description, other.description))
     if other.through_gateway:
         call.observed = replace(call.observed, through_gateway=True)
-    if first.span.parent is None and other.span.parent is not None:
+    is_around = other.span.parent is not None or other.start <= first.start
+    if call.key[0] != other.key[0] and first.span.parent is None and is_around:
         # The root of a trace of its own, in the place where the framework knows it to be.
         call.observed = replace(call.observed, place=other.span)

@@ -152,7 +152,7 @@ def are_one_across_traces(first: Facts, second: Facts) -> bool:
     return (
         first.kind is second.kind
         and first.scope != second.scope
-        and first.is_root is not second.is_root
+        and (first.is_root or second.is_root)
         and _share_an_answer(first, second)
         and _is_one_inside_the_other(first, second)
     )
