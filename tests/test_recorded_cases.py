@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -22,11 +21,10 @@ from otel_helicone import HeliconeSpanExporter
 from otel_helicone.local.server import LocalHelicone
 from otel_helicone.logs.record import LogRecord
 from otel_helicone.logs.translating import Translator
+from tests.made_spans import RESOURCE
 
 KEY = "sk-helicone-aaaaaaa-bbbbbbb-ccccccc-ddddddd"
 FOLDER = Path(__file__).parent / "data" / "cases"
-# One for all: the SDK asks the machine for each one that it makes itself.
-RESOURCE = Resource({})
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
 
 
