@@ -141,9 +141,12 @@ def test_so_does_what_a_step_went_in_with_and_came_out_with() -> None:
         ('{"args": ["Which museum?"], "kwargs": {}}', "Which museum?"),
         (json.dumps(run_of_langchain(query="Which museum?")), "Which museum?"),
         ('{"top_k": 3, "where": "here"}', '{"top_k": 3, "where": "here"}'),
+        (json.dumps(run_of_langchain(query=None)), None),
     ],
 )
-def test_a_query_comes_out_of_the_arguments_of_its_retriever(written: str, query: str) -> None:
+def test_a_query_comes_out_of_the_arguments_of_its_retriever(
+    written: str, query: str | None
+) -> None:
     told = {"openinference.span.kind": "RETRIEVER", "input.value": written}
     assert describe(span(told)).query == query
 

@@ -196,7 +196,7 @@ def _bare_retrieval(facts: dict[str, Any], _scope: str) -> None:
     if documents is None and isinstance(result, (dict, list)):
         found = bare_documents(result)
         documents = found if found and all(isinstance(item, dict) for item in found) else None
-    _tell(facts, "query", bare_query(facts.get("query")))
+    _tell(facts, "query", bare_query(bare_step(facts.get("query"))))
     _tell(facts, "documents", documents)
 
 
