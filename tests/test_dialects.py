@@ -6,47 +6,16 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.sdk.trace import Event
+from opentelemetry.trace import SpanKind
 
 from otel_helicone.dialects.describe import DIALECTS, describe
-from otel_helicone.dialects.description import Description, Kind, Part, ToolCall, Usage
+from otel_helicone.dialects.description import Kind, Part, ToolCall, Usage
+from otel_helicone.logs.finish_reasons import finish_reason_of_openai
 from otel_helicone.logs.translating import Translator
-
-SECOND = 1_000_000_000
-
-
-def span(
-    attributes: dict[str, Any],
-    name: str = "span",
-    *,
-    scope: str = "instrumentation",
-    events: tuple[Event, ...] = (),
-    status: Status | None = None,
-    kind: SpanKind = SpanKind.INTERNAL,
-) -> ReadableSpan:
-    return ReadableSpan(
-        name,
-        context=SpanContext(1, 2, False, TraceFlags(1)),
-        attributes=attributes,
-        events=events,
-        status=status or Status(StatusCode.UNSET),
-        kind=kind,
-        start_time=1000 * SECOND,
-        end_time=1002 * SECOND,
-        instrumentation_scope=InstrumentationScope(scope),
-    )
-
-
-def text_of(description: Description) -> list[tuple[str, str | None]]:
-    """Give the messages in and out as pairs of role and text."""
-    return [
-        (message.role, message.parts[0].text if message.parts else None)
-        for message in (*(description.input or ()), *(description.output or ()))
-    ]
+from tests.made_spans import ANY_JSON, OF_OPENINFERENCE, OF_VERCEL, WORDS, span, text_of
 
 
 def test_vercel_ai_has_the_call_in_the_inner_span() -> None:
@@ -362,20 +331,140 @@ def test_anthropics_blocks_become_openais_messages() -> None:
     ]
 
 
+def test_googles_agent_development_kit_has_all_in_the_shape_of_gemini() -> None:
+    asked = {
+        "contents": [{"role": "user", "parts": [{"text": "Weather?"}]}],
+        "config": {"system_instruction": "Be terse."},
+    }
+    called = {"function_call": {"id": "c1", "name": "weather", "args": {"city": "Oslo"}}}
+    answered = {
+        "content": {"role": "model", "parts": [{"text": "I look."}, called]},
+        "finish_reason": "STOP",
+        "usage_metadata": {
+            "prompt_token_count": 10,
+            "candidates_token_count": 5,
+            "thoughts_token_count": 7,
+            "total_token_count": 22,
+        },
+    }
+    call = describe(
+        span(
+            {
+                "gen_ai.system": "gcp.vertex.agent",
+                "gen_ai.request.model": "gemini-2.5-flash",
+                "gcp.vertex.agent.llm_request": json.dumps(asked),
+                "gcp.vertex.agent.llm_response": json.dumps(answered),
+            },
+            scope="gcp.vertex.agent",
+        )
+    )
+    assert text_of(call) == [
+        ("system", "Be terse."),
+        ("user", "Weather?"),
+        ("assistant", "I look."),
+    ]
+    assert call.output is not None
+    assert call.output[0].tool_calls == (ToolCall("c1", "weather", {"city": "Oslo"}),)
+    assert (call.finish_reasons, call.usage) == (("STOP",), Usage(10, 12, 22, None, None, 7))
+    tool = {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": "weather",
+        "gcp.vertex.agent.llm_request": "{}",
+        "gcp.vertex.agent.tool_call_args": '{"city": "Oslo"}',
+        "gcp.vertex.agent.tool_response": '{"sky": "rain"}',
+    }
+    told = describe(span(tool))
+    assert (told.arguments, told.result) == ({"city": "Oslo"}, {"sky": "rain"})
+    hidden = {**tool, "gcp.vertex.agent.tool_call_args": "{}"}
+    assert describe(span(hidden)).arguments is None
+
+
 @pytest.mark.parametrize(
-    ("status", "known"),
+    ("attributes", "parameters"),
     [
-        ("Error code: 429 - {'error': ...}", 429),
-        ("status_code: 503, body: ...", 503),
-        ("HTTP/1.1 500 Internal Server Error", 500),
-        ("the year 429", None),
+        (  # the OpenAI Agents SDK through Logfire
+            {
+                "logfire.msg_template": "Chat completion with {gen_ai.request.model!r}",
+                "gen_ai.request.model": "gpt-4o-mini",
+                "gen_ai.operation.name": "chat",
+                "model_config": json.dumps(
+                    {
+                        "temperature": 0.3,
+                        "top_p": None,
+                        "tool_choice": "required",
+                        "metadata": {"a": "b"},
+                        "base_url": "https://api.openai.com/v1/",
+                    }
+                ),
+            },
+            {"temperature": 0.3, "tool_choice": "required"},
+        ),
+        (  # LlamaIndex
+            {
+                **OF_OPENINFERENCE,
+                "llm.invocation_parameters": '{"context_window": 128000, "temperature": 0.1}',
+                "input.value": json.dumps(
+                    {
+                        "messages": [{"role": "user", "content": "Hi"}],
+                        "kwargs": {"tool_choice": "auto", "parallel_tool_calls": False},
+                    }
+                ),
+            },
+            {"temperature": 0.1, "tool_choice": "auto", "parallel_tool_calls": False},
+        ),
+        (
+            {
+                **OF_VERCEL,
+                "ai.settings.maxOutputTokens": 50,
+                "ai.settings.stopSequences": ("END",),
+                "ai.settings.maxRetries": 2,
+            },
+            {"max_tokens": 50, "stop": ["END"]},
+        ),
+        (
+            {
+                "langwatch.span.type": "llm",
+                "langwatch.params": '{"thinking": {"type": "adaptive"}, "colour": "red"}',
+            },
+            {"thinking": {"type": "adaptive"}},
+        ),
     ],
 )
-def test_the_http_status_of_a_failure_is_found_in_its_text(status: str, known: int | None) -> None:
-    failed = span({"gen_ai.operation.name": "chat"}, status=Status(StatusCode.ERROR, status))
-    failure = describe(failed).failure
-    assert failure is not None
-    assert failure.http_status == known
+def test_parameters_are_found_where_a_dialect_has_them(
+    attributes: dict[str, Any], parameters: dict[str, Any]
+) -> None:
+    assert describe(span(attributes)).parameters == parameters
+
+
+@pytest.mark.parametrize(
+    ("told", "word"),
+    [
+        ("stop", "stop"),
+        ("STOP", "stop"),
+        ("FinishReason.STOP", "stop"),
+        ("<FinishReason.STOP: 1>", "stop"),
+        ("end_turn", "stop"),
+        ("MAX_TOKENS", "length"),
+        ("FinishReason.MAX_TOKENS", "length"),
+        ("FINISH_REASON_MAX_TOKENS", "length"),
+        ("max_output_tokens", "length"),
+        ("tool-calls", "tool_calls"),
+        ("tool_use", "tool_calls"),
+        ("content-filter", "content_filter"),
+        ("SAFETY", "content_filter"),
+        ("FINISH_REASON_UNSPECIFIED", None),
+        ("error", None),
+        ("a.word of its own", "a.word of its own"),
+        (None, None),
+    ],
+)
+def test_finish_reasons_are_told_in_openais_words(told: str | None, word: str | None) -> None:
+    assert finish_reason_of_openai(told) == word
+
+
+@given(st.text())
+def test_any_text_can_stand_where_a_finish_reason_does(told: str) -> None:
+    finish_reason_of_openai(told)
 
 
 def test_a_span_of_the_application_alone_is_no_call() -> None:
@@ -432,47 +521,9 @@ KEYS = st.sampled_from(
         "output.value",
         "retrieval.documents.0.document.content",
         "traceloop.entity.input",
+        "traceloop.entity.output",
         "traceloop.span.kind",
     ]
-)
-WORDS = st.sampled_from(
-    [
-        "chat",
-        "embeddings",
-        "execute_tool",
-        "retrieval",
-        "LLM",
-        "generation",
-        '"CHAT_MODEL"',
-        "tool",
-        "tools/call",
-        "ai.generateText.doGenerate",
-        "type",
-        "role",
-        "content",
-        "parts",
-        "messages",
-        "tool_calls",
-        "function",
-        "name",
-        "arguments",
-        "message",
-        "kwargs",
-        "data",
-        "choices",
-        "usage",
-        "generations",
-        "image_url",
-        "tool_result",
-    ]
-)
-ANY_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | WORDS,
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(WORDS | st.text(max_size=3), inner, max_size=3)
-    ),
-    max_leaves=12,
 )
 VALUES = (
     WORDS
@@ -485,6 +536,7 @@ VALUES = (
 )
 
 
+@settings(deadline=None)  # how long it takes is the machine's affair
 @given(st.dictionaries(KEYS, VALUES, max_size=8), st.booleans())
 def test_whatever_is_written_on_a_span_a_log_of_it_is_one_that_helicone_takes(
     attributes: dict[str, Any], capture: bool
@@ -508,6 +560,7 @@ def test_whatever_is_written_on_a_span_a_log_of_it_is_one_that_helicone_takes(
     assert log["timing"]["startTime"]["seconds"] <= log["timing"]["endTime"]["seconds"]
 
 
+@settings(deadline=None)
 @given(st.dictionaries(KEYS, VALUES, max_size=8), st.integers(4096, 20_000), st.integers(0, 30_000))
 def test_a_log_is_never_longer_than_allowed(
     attributes: dict[str, Any], most: int, length: int

@@ -4,52 +4,13 @@ from __future__ import annotations
 
 import gc
 import weakref
-from itertools import count
 from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, TraceFlags
 
-from otel_helicone.logs.record import LogRecord
 from otel_helicone.logs.translating import Translator
-
-NUMBERS = count(1)
-
-
-def span(
-    name: str,
-    start: int,
-    end: int,
-    *,
-    below: ReadableSpan | None = None,
-    scope: str = "one",
-    **attributes: Any,
-) -> ReadableSpan:
-    """Make a finished span; its times are in milliseconds."""
-    return ReadableSpan(
-        name,
-        context=SpanContext(7, next(NUMBERS), False, TraceFlags(1)),
-        parent=None if below is None else below.context,
-        attributes={key.replace("__", "."): value for key, value in attributes.items()},
-        start_time=start * 1_000_000,
-        end_time=end * 1_000_000,
-        instrumentation_scope=InstrumentationScope(scope),
-    )
-
-
-def call(start: int, end: int, **more: Any) -> ReadableSpan:
-    given = {"gen_ai__operation__name": "chat", "gen_ai__request__model": "gpt-4o-mini", **more}
-    return span("chat", start, end, **given)
-
-
-def logged(*batches: list[ReadableSpan]) -> list[LogRecord]:
-    translator = Translator()
-    return [record for batch in batches for record in translator.records(batch)]
-
-
-ROOT = span("root", 0, 1000)
+from tests.timed_spans import ROOT, call, logged, span
 
 
 def test_the_innermost_span_stands_for_the_call_and_learns_from_the_others() -> None:
@@ -130,7 +91,10 @@ def test_a_call_that_a_tool_made_inside_another_call_is_logged_too() -> None:
 
 
 def test_a_tool_that_two_instrumentations_saw_is_logged_once() -> None:
-    tool = {"gen_ai__operation__name": "execute_tool", "gen_ai__tool__name": "weather"}
+    tool: dict[str, Any] = {
+        "gen_ai__operation__name": "execute_tool",
+        "gen_ai__tool__name": "weather",
+    }
     outer = span("MCP send", 0, 100, below=ROOT, gen_ai__tool__call__arguments="{}", **tool)
     inner = span("weather", 10, 90, below=outer, **tool)
     (record,) = logged([inner, outer])
@@ -139,7 +103,10 @@ def test_a_tool_that_two_instrumentations_saw_is_logged_once() -> None:
 
 
 def test_a_tool_that_calls_itself_is_logged_each_time() -> None:
-    tool = {"gen_ai__operation__name": "execute_tool", "gen_ai__tool__name": "search"}
+    tool: dict[str, Any] = {
+        "gen_ai__operation__name": "execute_tool",
+        "gen_ai__tool__name": "search",
+    }
     outer = span("search", 0, 100, below=ROOT, gen_ai__tool__call__arguments='{"depth": 1}', **tool)
     inner = span("search", 9, 90, below=outer, gen_ai__tool__call__arguments='{"depth": 2}', **tool)
     assert len(logged([inner, outer])) == 2
@@ -147,7 +114,7 @@ def test_a_tool_that_calls_itself_is_logged_each_time() -> None:
 
 def test_the_second_span_of_a_stream_is_enough_when_it_comes_later() -> None:
     """Logfire's first span of a stream ends with the headers of the answer."""
-    about = {
+    about: dict[str, Any] = {
         "scope": "logfire.openai",
         "gen_ai__system": "openai",
         "gen_ai__request__model": "gpt-4o-mini",
@@ -207,3 +174,96 @@ def test_what_was_said_in_a_call_is_not_kept_once_it_is_logged() -> None:
     assert gone() is None
     # The call itself is: another span of it is recognised.
     assert list(translator.records([outer])) == []
+
+
+@pytest.mark.parametrize("end", [100, 101, 400])
+def test_what_is_inside_of_a_call_may_end_with_it_or_after_it(end: int) -> None:
+    """Two clock readings apart, or because the outer one ended with the headers of a stream."""
+    outer = call(10, 100, below=ROOT)
+    middle = span("step", 15, end, below=outer)
+    inner = call(20, end, below=middle, gen_ai__usage__output_tokens=4)
+    for batch in ([outer, middle, inner], [inner, middle, outer], [middle, inner, outer]):
+        (record,) = logged(batch)
+        assert record.start == 20_000_000
+        assert record.response["usage"]["completion_tokens"] == 4
+    assert len(logged([outer], [inner, middle])) == 1
+
+
+def test_what_began_after_a_call_had_ended_is_another_one_though_it_is_below_it() -> None:
+    first = call(10, 100, below=ROOT)
+    second = call(150, 200, below=first)
+    assert len(logged([first, second])) == 2
+    assert len(logged([first], [second])) == 2
+
+
+def test_tools_that_end_before_what_is_inside_of_them_are_logged_once_too() -> None:
+    tool: dict[str, Any] = {
+        "gen_ai__operation__name": "execute_tool",
+        "gen_ai__tool__name": "weather",
+    }
+    outer = span("MCP send", 0, 90, below=ROOT, **tool)
+    inner = span("weather", 10, 91, below=outer, **tool)
+    assert len(logged([outer, inner])) == len(logged([outer], [inner])) == 1
+
+
+def test_one_span_may_count_thinking_and_cached_tokens_apart_and_the_other_not() -> None:
+    inner = call(
+        20,
+        90,
+        below=ROOT,
+        gen_ai__usage__input_tokens=1000,
+        gen_ai__usage__output_tokens=50,
+        gen_ai__usage__reasoning_tokens=40,
+        gen_ai__usage__cache_read__input_tokens=900,
+    )
+    outer = call(
+        10,
+        100,
+        below=ROOT,
+        scope="two",
+        gen_ai__usage__input_tokens=100,
+        gen_ai__usage__output_tokens=10,
+    )
+    (record,) = logged([inner, outer])
+    assert record.response["usage"]["prompt_tokens"] == 1000
+
+
+def in_two_traces(**inner: Any) -> list[ReadableSpan]:
+    """Return a framework's span of a call, and a client's that knows nothing of it."""
+    chain = span("chain", 0, 200)
+    given = {"scope": "two", "trace": 8, "gen_ai__response__id": "r1", **inner}
+    start, end = given.pop("start", 20), given.pop("end", 90)
+    return [
+        call(start, end, **given),
+        call(10, 100, below=chain, gen_ai__response__id="r1"),
+        chain,
+    ]
+
+
+def test_a_call_in_two_traces_is_one_where_the_answer_and_the_time_say_so() -> None:
+    (record,) = logged(in_two_traces())
+    assert (record.context.id, record.context.path) == (f"{7:032x}", "/chain")
+    client, *framework = in_two_traces()
+    assert len(logged([client], framework)) == 1
+
+
+def test_also_where_neither_is_below_anything() -> None:
+    framework = call(10, 100, gen_ai__response__id="r1")
+    client = call(20, 90, scope="two", trace=8, gen_ai__response__id="r1")
+    (record,) = logged([framework, client])
+    assert record.context.id == f"{7:032x}"
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        {"gen_ai__response__id": "r2"},
+        {"scope": "one"},
+        {"start": 110, "end": 120},
+        {"start": 50, "end": 150},
+        {"below": span("request", 0, 200, trace=8)},
+    ],
+    ids=["another answer", "one instrumentation", "out of a cache", "not inside", "no root"],
+)
+def test_calls_in_two_traces_stay_two_otherwise(inner: dict[str, Any]) -> None:
+    assert len(logged(in_two_traces(**inner))) == 2

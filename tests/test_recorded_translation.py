@@ -8,6 +8,7 @@ the span has it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from otel_helicone.dialects.describe import describe
 from otel_helicone.dialects.description import Description, Kind, Message
 from otel_helicone.dialects.reading import parse_json
+from otel_helicone.logs.holding import HeldCalls
+from otel_helicone.logs.record import LogRecord
 from otel_helicone.logs.request_id import request_id_of
 from otel_helicone.logs.translating import Translator
 from tests.recorded import CASES, facts, spans
@@ -257,6 +260,24 @@ def test_a_log_has_the_tokens_and_the_status_that_the_provider_gave(case: str) -
         assert logged.get("prompt_tokens", logged.get("input_tokens")) == tokens_in
         out = logged.get("completion_tokens", logged.get("output_tokens", 0))
         assert out == usage.get("output_tokens", 0)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_spans_that_are_exported_one_by_one_lose_nothing_that_was_said(case: str) -> None:
+    translator = Translator(held=HeldCalls())
+    ended = sorted(spans(case), key=lambda span: span.end_time or 0)
+    one_by_one = [record for span in ended for record in translator.records([span])]
+    one_by_one += translator.due_records(release_all=True)
+    together = list(Translator().records(spans(case)))
+    assert sorted(map(said_in, one_by_one)) == sorted(map(said_in, together))
+
+
+def said_in(record: LogRecord) -> str:
+    """Return what a log shows of a call: messages, arguments, answers, documents, tokens."""
+    request, response = record.request, record.response
+    shown = [request.get(name) for name in ("messages", "input", "text", "toolName")]
+    shown += [response.get(name) for name in ("choices", "output", "results", "usage")]
+    return json.dumps(shown, sort_keys=True)
 
 
 def test_there_is_something_to_look_at() -> None:

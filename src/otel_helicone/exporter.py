@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+import weakref
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_helicone.injection import gateway_calls
+from otel_helicone.primitives.after_fork import ForkedLock
 from otel_helicone.primitives.log_once import log_failure_once, warn_once
 from otel_helicone.session_context import finished
 from otel_helicone.settings.exporter import (
@@ -45,7 +48,9 @@ class HeliconeSpanExporter(SpanExporter):
         provider.add_span_processor(BatchSpanProcessor(HeliconeSpanExporter()))
 
     Calls that went through the gateway are left out, and a call that several instrumentations saw
-    is logged once. Each argument may be given by an environment variable; the argument wins.
+    is logged once. A call without content waits some seconds for what is around it; call
+    :meth:`force_flush` of the exporter to have it logged now. Each argument may be given by an
+    environment variable; the argument wins.
 
     {settings}
         meter_provider: where the exporter's own metrics go; the global one by default.
@@ -60,6 +65,8 @@ class HeliconeSpanExporter(SpanExporter):
         self._settings = make_exporter_settings(options)
         self._is_shut_down = False
         self._exports = _Exports()
+        self._deferred: deque[Sequence[ReadableSpan]] = deque()
+        self._alarm = _Alarm(self._release_due)
         self._translator: Translator | None = None
         self._delivery: Delivery | None = None
         if self._settings.api_key is not None:
@@ -69,6 +76,7 @@ class HeliconeSpanExporter(SpanExporter):
         # Dialects and delivery are needed by those who export alone.
         from otel_helicone.delivery import Delivery, judge_log
         from otel_helicone.dialects.describe import speaks_any
+        from otel_helicone.logs.holding import HeldCalls
         from otel_helicone.logs.translating import Translator
 
         settings = self._settings
@@ -77,6 +85,7 @@ class HeliconeSpanExporter(SpanExporter):
             capture_content=settings.capture_content,
             redact=settings.redact,
             properties=settings.properties,
+            held=HeldCalls() if settings.capture_content else None,
         )
         self._delivery = Delivery(
             endpoint=settings.endpoint,
@@ -108,18 +117,73 @@ class HeliconeSpanExporter(SpanExporter):
             return SpanExportResult.FAILURE
         if self._delivery is None or self._translator is None:
             return SpanExportResult.FAILURE
+        if self._exports.has_this_thread or self._delivery.is_in_its_own_thread:
+            # A signal handler or a finalizer that interrupted an export: what it interrupted holds
+            # locks, and can't go on before this returns.
+            self._deferred.append(spans)
+            if self._delivery.is_in_its_own_thread:
+                threading.Thread(target=self._export_deferred, daemon=True).start()
+            return SpanExportResult.SUCCESS
+        is_complete = self._export(spans)
+        self._export_deferred()
+        return SpanExportResult.SUCCESS if is_complete else SpanExportResult.FAILURE
+
+    def _export(self, spans: Sequence[ReadableSpan]) -> bool:
+        """Log spans; return whether each log was taken."""
+        assert self._translator is not None
         try:
             with self._exports:
-                records = self._translator.records(spans)
-                posts = _Posts(records, self._settings.max_body_bytes)
-                outcome = self._delivery.send(posts, self._settings.timeout)
+                is_complete = self._send(
+                    self._translator.records(spans), self._settings.timeout
+                )
+                self._set_alarm()
+            return is_complete
         except Exception:
             log_failure_once("exporting spans")
-            return SpanExportResult.FAILURE
-        return SpanExportResult.SUCCESS if outcome.is_complete else SpanExportResult.FAILURE
+            return False
+
+    def _export_deferred(self) -> None:
+        while self._deferred:
+            try:
+                spans = self._deferred.popleft()
+            except IndexError:
+                return  # another thread was faster
+            self._export(spans)
+
+    def _send(self, records: Records, timeout: float) -> bool:
+        """Deliver the logs; return whether each was taken."""
+        assert self._delivery is not None
+        posts = _Posts(records, self._settings.max_body_bytes)
+        return self._delivery.send(posts, timeout).is_complete
+
+    def _set_alarm(self) -> None:
+        """Have calls that wait for their content let go in time, should nothing more come."""
+        seconds = None if self._translator is None else self._translator.seconds_until_due()
+        if seconds is not None and not self._is_shut_down:
+            # The next export may bring what is around them.
+            self._alarm.set(max(seconds, 1.0) if self._exports.are_elsewhere else seconds)
+
+    def _release_due(self) -> None:
+        if not self._exports.are_elsewhere:
+            self._release(self._settings.timeout, release_all=False)
+        self._set_alarm()
+
+    def _release(self, timeout: float, *, release_all: bool) -> bool:
+        """Log calls that have waited for their content; return whether each was taken."""
+        if self._translator is None or self._exports.has_this_thread:
+            return self._translator is None
+        if self._translator.seconds_until_due() is None:
+            return True
+        try:
+            with self._exports:
+                records = self._translator.due_records(release_all=release_all)
+                return self._send(records, timeout)
+        except Exception:
+            log_failure_once("exporting spans")
+            return False
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Wait for exports that are under way; nothing is held back between them.
+        """Log the calls that wait for their content, and wait for exports that are under way.
 
         Args:
             timeout_millis: how long to wait, in milliseconds.
@@ -127,10 +191,16 @@ class HeliconeSpanExporter(SpanExporter):
         Returns:
             Whether they ended in that time.
         """
-        return self._exports.wait(timeout_millis / 1000)
+        deadline = time.monotonic() + timeout_millis / 1000
+        if not self._exports.has_this_thread:
+            self._export_deferred()
+        is_complete = self._release(timeout_millis / 1000, release_all=True)
+        return self._exports.wait(max(deadline - time.monotonic(), 0)) and is_complete
 
     def shutdown(self, timeout_millis: float = 30_000) -> None:
         """Stop: exports that are under way may end until then, further ones are dropped.
+
+        Calls that wait for their content are logged first.
 
         Args:
             timeout_millis: how long to wait, in milliseconds.
@@ -138,11 +208,14 @@ class HeliconeSpanExporter(SpanExporter):
         if self._is_shut_down:
             return
         self._is_shut_down = True
+        deadline = time.monotonic() + timeout_millis / 1000
         try:
+            self._alarm.cancel()
+            self._release(timeout_millis / 1000, release_all=True)
             if self._delivery is not None:
                 finished.unwant(self._wanted)
                 gateway_calls.unwant()
-                self._delivery.shutdown(timeout_millis / 1000)
+                self._delivery.shutdown(max(deadline - time.monotonic(), 0))
         except Exception:
             log_failure_once("shutting an exporter down")
 
@@ -180,35 +253,81 @@ class _Posts:
 
 
 class _Exports:
-    """Counts the exports that are under way in this process."""
+    """The exports that are under way in this process, by their threads."""
 
     def __init__(self) -> None:
         self._begin()
 
     def _begin(self) -> None:
         self._process = os.getpid()
-        self._count = 0
-        self._ended = threading.Condition()
+        self._threads: set[int] = set()
+        self._ended = threading.Condition()  # on a lock that its thread may take again
 
     def __enter__(self) -> None:
         if os.getpid() != self._process:
             self._begin()  # the exports of the parent of a fork end there
-        with self._ended:
-            self._count += 1
+        self._threads.add(threading.get_ident())
 
     def __exit__(self, *_error: object) -> None:
+        self._threads.discard(threading.get_ident())
         with self._ended:
-            self._count -= 1
             self._ended.notify_all()
 
+    @property
+    def has_this_thread(self) -> bool:
+        """Whether this thread is in the middle of one."""
+        return os.getpid() == self._process and threading.get_ident() in self._threads
+
+    @property
+    def are_elsewhere(self) -> bool:
+        """Whether other threads are in the middle of any."""
+        return os.getpid() == self._process and bool(self._threads - {threading.get_ident()})
+
     def wait(self, seconds: float) -> bool:
-        """Wait until none is under way; tell whether it came to that in time."""
-        if os.getpid() != self._process:
-            return True
+        """Wait until no other thread is in one; return whether it came to that in time."""
         deadline = time.monotonic() + seconds
         with self._ended:
-            while self._count:
+            while self.are_elsewhere:
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._ended.wait(left):
-                    return not self._count
-            return True
+                    return not self.are_elsewhere
+        return not self.has_this_thread
+
+
+class _Alarm:
+    """Calls a function after some seconds, in a thread that lives only so long."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        # A weak one: a thread that sleeps keeps no exporter alive.
+        self._function = weakref.WeakMethod(function)
+        self._lock = ForkedLock()
+        self._timer: threading.Timer | None = None
+        self._process = os.getpid()
+
+    def set(self, seconds: float) -> None:
+        """Have it called, unless that is going to happen anyway."""
+        with self._lock:
+            if self._timer is not None and self._process == os.getpid():
+                return
+            self._process = os.getpid()  # of the timers of its parent, a fork has none
+            self._timer = threading.Timer(seconds, self._ring)
+            self._timer.daemon = True
+            self._timer.name = "otel-helicone-held-calls"
+            self._timer.start()
+
+    def cancel(self) -> None:
+        """Have it not called."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = None
+
+    def _ring(self) -> None:
+        with self._lock:
+            self._timer = None
+        function = self._function()
+        if function is not None:
+            try:
+                function()
+            except Exception:
+                log_failure_once("exporting spans")

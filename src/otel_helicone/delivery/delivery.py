@@ -102,7 +102,7 @@ class Delivery:
         return lambda: Connection(endpoint, api_key, most)
 
     def _start_anew(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = threading.Condition()  # on a lock that its thread may take again
         self._in_flight = 0
         self._bytes = 0
         self._notify_is_due = False
@@ -169,7 +169,7 @@ class Delivery:
                 if self._closed:
                     return
                 self._cutoff = min(self._cutoff, cutoff)
-                while self._sendings and (left := cutoff - time.monotonic()) > 0:
+                while self._has_sendings() and (left := cutoff - time.monotonic()) > 0:
                     self._changed.wait(left)
                 self._closed = True
                 self._changed.notify_all()
@@ -182,6 +182,17 @@ class Delivery:
             self._drops.log_totals()
         except Exception:
             log_failure_once("shutting down the delivery of logs")
+
+    @property
+    def is_in_its_own_thread(self) -> bool:
+        """Whether this is called in the thread of its loop, in a finalizer for one."""
+        engine = self._engine
+        return engine is not None and engine.thread.is_current
+
+    def _has_sendings(self) -> bool:
+        """Return whether there are any that this thread has not interrupted by its call."""
+        mine = threading.get_ident()
+        return any(sending.flights or sending.thread != mine for sending in self._sendings)
 
     def _over(self, sending: Sending) -> bool:
         return self._closed or time.monotonic() >= min(sending.deadline, self._cutoff)

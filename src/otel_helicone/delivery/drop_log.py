@@ -32,7 +32,7 @@ class DropLog:
 
     def forget(self) -> None:
         """Start anew: in a forked process, the counts are the parent's, and so is the lock."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._counts: Counter[str] = Counter()
         self._since = 0.0
 

@@ -27,7 +27,7 @@ class KeyState:
 
     def forget(self) -> None:
         """Renew the lock: in a forked process another thread of the parent may hold it."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def refusal(self) -> Judgement | None:
         """Give the judgement of a post that need not be sent; None if it is to be sent."""

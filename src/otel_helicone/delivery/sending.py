@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 
 from otel_helicone.delivery.post import Post
@@ -42,6 +43,7 @@ class Sending:
     refused: int = 0
     expired: int = 0
     flights: set[Flight] = field(default_factory=set)
+    thread: int = field(default_factory=threading.get_ident)
 
 
 @dataclass(slots=True, eq=False)

@@ -63,18 +63,18 @@ _NAMED_BLOCKS: Final = {
 
 
 def text_of(value: Json) -> str:
-    """Give a value as a text: itself, or as JSON."""
+    """Return a value as a text: itself, or as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def kind_of(item: Mapping[str, Json]) -> str:
-    """Give what a block calls itself, in lower case and with ``_`` for ``-``."""
+    """Return what a block calls itself, in lower case and with ``_`` for ``-``."""
     kind = item.get("type", item.get("kind"))
     return kind.replace("-", "_").lower() if isinstance(kind, str) else ""
 
 
 def are_blocks(value: Json) -> bool:
-    """Tell whether a value is a list of blocks that tell their types."""
+    """Return whether a value is a list of blocks that tell their types."""
     return (
         isinstance(value, list)
         and bool(value)
@@ -181,7 +181,7 @@ def _data_url(block: Mapping[str, Json], data: str) -> str:
 
 
 def string_in(item: Mapping[str, Json], *keys: str) -> str | None:
-    """Give the first text that is not empty under these keys."""
+    """Return the first text that is not empty under these keys."""
     for key in keys:
         found = item.get(key)
         if isinstance(found, str) and found:

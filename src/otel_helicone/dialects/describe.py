@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, Final
@@ -11,8 +10,10 @@ from urllib.parse import urlsplit
 from opentelemetry.sdk.trace import ReadableSpan
 
 from otel_helicone.dialects.anthropic_sdk import ANTHROPIC_SDK
-from otel_helicone.dialects.description import Description, Failure, Json, Kind, Message, Usage
+from otel_helicone.dialects.description import Description, Json, Kind, Message, Usage
 from otel_helicone.dialects.dialect import Dialect, Reader
+from otel_helicone.dialects.failures import failure_of, http_status_of
+from otel_helicone.dialects.google_adk import GOOGLE_ADK
 from otel_helicone.dialects.langfuse import LANGFUSE
 from otel_helicone.dialects.langwatch import LANGWATCH
 from otel_helicone.dialects.litellm import LITELLM
@@ -23,13 +24,17 @@ from otel_helicone.dialects.openinference import OPENINFERENCE
 from otel_helicone.dialects.openllmetry import OPENLLMETRY, OPENLLMETRY_OLD
 from otel_helicone.dialects.otel_genai import OTEL_GENAI, OTEL_GENAI_BARE
 from otel_helicone.dialects.otel_genai_events import OTEL_GENAI_EVENTS
-from otel_helicone.dialects.reading import FinishedSpan, as_integer, as_text
+from otel_helicone.dialects.reading import FinishedSpan
+from otel_helicone.dialects.retrievals import bare_documents, bare_query
+from otel_helicone.dialects.token_counts import whole_usage
 from otel_helicone.dialects.vector_databases import VECTOR_DATABASES
 from otel_helicone.dialects.vercel_ai import VERCEL_AI
+from otel_helicone.dialects.wrappers import bare_arguments, bare_result, bare_step
 
 __all__ = ["DIALECTS", "describe", "speaks_any"]
 
 DIALECTS: Final[tuple[Dialect, ...]] = (
+    VERCEL_AI,  # its spans repeat in `gen_ai.*` some of what they tell, less exactly
     OTEL_GENAI,
     ANTHROPIC_SDK,
     OTEL_GENAI_EVENTS,
@@ -37,12 +42,12 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
     OPENINFERENCE,
     LITELLM,
     OPENLLMETRY_OLD,
-    VERCEL_AI,
     LANGFUSE,
     PYDANTIC_AI,
     LOGFIRE,
     LANGWATCH,
     MLFLOW,
+    GOOGLE_ADK,
     MCP,
     VECTOR_DATABASES,
     OTEL_GENAI_BARE,
@@ -92,7 +97,7 @@ _OF_KINDS: Final[Mapping[str, frozenset[Kind]]] = {
 
 
 def _readers(dialect: Dialect, kind: Kind) -> tuple[tuple[str, Reader[Any]], ...]:
-    """Give what a dialect can be asked about a kind, and how."""
+    """Return what a dialect can be asked about a kind, and how."""
     return tuple(
         (field.name, getattr(dialect, field.name))
         for field in fields(Description)
@@ -109,15 +114,9 @@ _READERS: Final = {
 }
 _USAGE_FIELDS: Final = tuple(field.name for field in fields(Usage))
 
-# Where texts of errors hold the HTTP status: openai's and anthropic's exceptions, and others'.
-_STATUS_IN_TEXT: Final = re.compile(
-    r"(?:Error code: |[Ss]tatus[ _]?[Cc]ode[:= ]+|HTTP[/ ][\d.]* ?)([1-5]\d\d)\b"
-)
-_STATUS_NAMES: Final = ("http.response.status_code", "http.status_code")
-
 
 def speaks_any(names: Iterable[str]) -> bool:
-    """Tell, quickly, whether any dialect may have something to say about a span.
+    """Return, quickly, whether any dialect may have something to say about a span.
 
     Args:
         names: the names of its attributes, or of its events.
@@ -159,23 +158,66 @@ def describe(span: ReadableSpan) -> Description:
     if kind.is_call:
         facts["usage"] = _usage(finished, asked)
         facts["parameters"] = _parameters(finished, asked)
+    elif kind in _WRAPPED:
+        _WRAPPED[kind](facts, finished.scope)
     provider = facts.get("provider")
     if provider is not None:
         facts["provider"] = provider.lower()
     if facts.get("seconds_to_first_token") is not None:
         facts.setdefault("streaming", True)
-    failure = _failure(finished, asked)
+    failure = failure_of(finished, asked, is_call=kind.is_call)
     address, port = _server(finished)
     return Description(
         kind=kind,
         failure=failure,
         http_status=failure.http_status
         if failure is not None and failure.http_status is not None
-        else finished.integer(*_STATUS_NAMES),
+        else http_status_of(finished),
         server_address=address,
         server_port=port,
         **facts,
     )
+
+
+def _bare_tool(facts: dict[str, Any], scope: str) -> None:
+    """Take a framework's wrappers off a tool, and what they tell beside it."""
+    answer = bare_result(facts.get("result"), scope)
+    name = answer.tool_name or facts.get("tool_name")
+    asked = bare_arguments(facts.get("arguments"), name, scope)
+    _tell(facts, "tool_name", name)
+    _tell(facts, "arguments", answer.arguments if asked.value is None else asked.value)
+    _tell(facts, "result", answer.value)
+    _tell(facts, "tool_call_id", facts.get("tool_call_id") or asked.call_id or answer.call_id)
+
+
+def _bare_retrieval(facts: dict[str, Any], _scope: str) -> None:
+    result = facts.get("result")
+    documents = bare_documents(facts.get("documents"))
+    if documents is None and isinstance(result, (dict, list)):
+        found = bare_documents(result)
+        documents = found if found and all(isinstance(item, dict) for item in found) else None
+    _tell(facts, "query", bare_query(bare_step(facts.get("query"))))
+    _tell(facts, "documents", documents)
+
+
+def _bare_step(facts: dict[str, Any], _scope: str) -> None:
+    for name in ("step_input", "step_output"):
+        _tell(facts, name, bare_step(facts.get(name)))
+
+
+def _tell(facts: dict[str, Any], name: str, value: Json) -> None:
+    facts.pop(name, None)
+    if value is not None:
+        facts[name] = value
+
+
+_WRAPPED: Final = {
+    Kind.TOOL: _bare_tool,
+    Kind.RETRIEVAL: _bare_retrieval,
+    Kind.AGENT: _bare_step,
+    Kind.WORKFLOW: _bare_step,
+    Kind.OTHER: _bare_step,
+}
 
 
 def _say_anything(messages: tuple[Message, ...]) -> bool:
@@ -193,7 +235,7 @@ def _usage(span: FinishedSpan, asked: list[Dialect]) -> Usage | None:
                 if count is not None:
                     merged.setdefault(name, count)
     usage = Usage(**merged)
-    return None if usage.is_empty else usage
+    return None if usage.is_empty else whole_usage(usage)
 
 
 def _parameters(span: FinishedSpan, asked: list[Dialect]) -> Mapping[str, Json]:
@@ -204,33 +246,8 @@ def _parameters(span: FinishedSpan, asked: list[Dialect]) -> Mapping[str, Json]:
     return merged
 
 
-def _failure(finished: FinishedSpan, asked: list[Dialect]) -> Failure | None:
-    span = finished.span
-    error_type = finished.text("error.type")
-    message = as_text(span.status.description)
-    told = None
-    for dialect in asked:
-        told = told or dialect.error_type(finished)
-        message = message or dialect.error_message(finished)
-    for event in span.events:
-        if event.name == "exception" and event.attributes and not span.status.is_ok:
-            message = message or as_text(event.attributes.get("exception.message"))
-            error_type = error_type or as_text(event.attributes.get("exception.type"))
-    if span.status.is_unset and error_type is None and told is None:
-        return None
-    if span.status.is_ok and not span.status.is_unset and told is None:
-        return None  # set by the application, so it has the last word
-    status = finished.integer(*_STATUS_NAMES)
-    if (status is None or status < 400) and message is not None:
-        found = _STATUS_IN_TEXT.search(message)
-        status = int(found[1]) if found is not None else status
-    if status is None and error_type is not None and error_type.isdecimal():
-        status = as_integer(error_type)  # the HTTP conventions put the status there
-    return Failure(error_type or told, message, status)
-
-
 def _server(span: FinishedSpan) -> tuple[str | None, int | None]:
-    """Give host and port of what was called, also where only the address of the API is told."""
+    """Return host and port of what was called, also where only the address of the API is told."""
     host = span.text("server.address", "net.peer.name")
     if host is not None:
         return host, span.integer("server.port", "net.peer.port")

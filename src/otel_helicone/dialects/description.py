@@ -108,6 +108,9 @@ class Usage:
         cached_tokens: of the tokens in, those that were read from a cache.
         cache_write_tokens: of the tokens in, those that were written to a cache.
         reasoning_tokens: of the tokens out, those of reasoning.
+        audio_input_tokens: of the tokens in, those of sounds.
+        audio_output_tokens: of the tokens out, those of sounds.
+        tool_tokens: of the tokens in, those of what the provider's own tools gave.
     """
 
     input_tokens: int | None = None
@@ -116,6 +119,9 @@ class Usage:
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
+    audio_input_tokens: int | None = None
+    audio_output_tokens: int | None = None
+    tool_tokens: int | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -219,3 +225,12 @@ class Description:
     omit_response: bool | None = None
     is_opening: bool = False
     is_completion: bool = False
+
+    @property
+    def has_content(self) -> bool:
+        """Whether anything is told of what was said, asked or given."""
+        told = (self.embedding_input, self.arguments, self.result, self.query, self.documents)
+        return any(value is not None for value in told) or any(
+            message.parts or message.tool_calls or message.reasoning
+            for message in (*(self.input or ()), *(self.output or ()))
+        )

@@ -40,7 +40,10 @@ class Dialect:
 
     Every field but the first two is a reader of the fact of the same name in
     :class:`~otel_helicone.dialects.description.Description`; a fact that a dialect has no place
-    for is left out. A reader never raises for what others wrote.
+    for is left out. A reader never raises for what others wrote. What stands in wrappers of a
+    framework (``arguments``, ``result``, ``query``, ``documents``, ``step_input``,
+    ``step_output``) is read as it stands; :func:`~otel_helicone.dialects.describe.describe` takes
+    them off.
 
     Attributes:
         name: what the dialect is called.
@@ -69,8 +72,8 @@ class Dialect:
     tool_call_id: Reader[str] = _nothing
     arguments: Reader[Json] = _nothing
     result: Reader[Json] = _nothing
-    query: Reader[str] = _nothing
-    documents: Reader[tuple[Json, ...]] = _nothing
+    query: Reader[Json] = _nothing
+    documents: Reader[Json] = _nothing
     agent_name: Reader[str] = _nothing
     step_input: Reader[Json] = _nothing
     step_output: Reader[Json] = _nothing

@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Final
 
 from otel_helicone.dialects.description import Json, Kind, Message, Usage
-from otel_helicone.dialects.dialect import Dialect, text
+from otel_helicone.dialects.dialect import Dialect, json, text
 from otel_helicone.dialects.messages import read_messages, text_message
 from otel_helicone.dialects.reading import FinishedSpan, is_placeholder
-from otel_helicone.dialects.wire import PARAMETERS_OF_OPENAI, wire_request, wire_usage
+from otel_helicone.dialects.token_counts import usage_in
+from otel_helicone.dialects.wire import parameters_in, wire_request
 
 __all__ = ["LANGFUSE"]
 
@@ -66,13 +67,11 @@ def _output(span: FinishedSpan) -> tuple[Message, ...] | None:
 
 
 def _parameters(span: FinishedSpan) -> Mapping[str, Json] | None:
-    told = span.mapping("langfuse.observation.model.parameters")
+    told = parameters_in(span.mapping("langfuse.observation.model.parameters")) or {}
     return {
         name: value
         for name, value in told.items()
-        if name in PARAMETERS_OF_OPENAI
-        and not is_placeholder(value)
-        and not (name in _DEFAULTS and _DEFAULTS[name] == value)
+        if not is_placeholder(value) and not (name in _DEFAULTS and _DEFAULTS[name] == value)
     } or None
 
 
@@ -86,7 +85,7 @@ def _finish_reasons(span: FinishedSpan) -> tuple[str, ...] | None:
 
 
 def _usage(span: FinishedSpan) -> Usage | None:
-    return wire_usage(span.json("langfuse.observation.usage_details"))
+    return usage_in(span.json("langfuse.observation.usage_details"))
 
 
 def _seconds_to_first_token(span: FinishedSpan) -> float | None:
@@ -101,42 +100,8 @@ def _seconds_to_first_token(span: FinishedSpan) -> float | None:
     return max(at - start / 1e9, 0.0)
 
 
-def _arguments(span: FinishedSpan) -> Json:
-    found = span.json("langfuse.observation.input")
-    if isinstance(found, dict) and set(found) == {"args", "kwargs"}:
-        # The arguments of a Python function.
-        return (
-            found["kwargs"]
-            if not found["args"]
-            else found["args"]
-            if not found["kwargs"]
-            else found
-        )
-    return found
-
-
-def _result(span: FinishedSpan) -> Json:
-    return span.json("langfuse.observation.output")
-
-
 def _is(kind: Kind, span: FinishedSpan) -> bool:
     return _kind(span) is kind
-
-
-def _query(span: FinishedSpan) -> str | None:
-    if not _is(Kind.RETRIEVAL, span):
-        return None
-    found = _arguments(span)
-    if isinstance(found, dict):
-        found = found.get("query", next(iter(found.values()), None))
-    if isinstance(found, list) and found:
-        found = found[0]
-    return found if isinstance(found, str) else None
-
-
-def _documents(span: FinishedSpan) -> tuple[Json, ...] | None:
-    found = _result(span) if _is(Kind.RETRIEVAL, span) else None
-    return tuple(found) if isinstance(found, list) else None
 
 
 def _embedding_input(span: FinishedSpan) -> tuple[str, ...] | None:
@@ -168,13 +133,13 @@ LANGFUSE: Final = Dialect(
     seconds_to_first_token=_seconds_to_first_token,
     embedding_input=_embedding_input,
     tool_name=lambda span: span.span.name if _is(Kind.TOOL, span) else None,
-    arguments=_arguments,
-    result=_result,
-    query=_query,
-    documents=_documents,
+    arguments=json("langfuse.observation.input"),
+    result=json("langfuse.observation.output"),
+    query=json("langfuse.observation.input"),
+    documents=json("langfuse.observation.output"),
     agent_name=lambda span: span.span.name if _is(Kind.AGENT, span) else None,
-    step_input=_arguments,
-    step_output=_result,
+    step_input=json("langfuse.observation.input"),
+    step_output=json("langfuse.observation.output"),
     error_message=lambda span: (
         span.text("langfuse.observation.status_message") if _is_failed(span) else None
     ),

@@ -9,7 +9,8 @@ from otel_helicone.dialects.description import Json, Kind, Message, Usage
 from otel_helicone.dialects.dialect import Dialect, text, value_of
 from otel_helicone.dialects.messages import read_messages
 from otel_helicone.dialects.reading import FinishedSpan
-from otel_helicone.dialects.wire import PARAMETERS_OF_OPENAI, wire_usage
+from otel_helicone.dialects.token_counts import usage_in
+from otel_helicone.dialects.wire import parameters_in
 
 __all__ = ["LANGWATCH"]
 
@@ -42,15 +43,11 @@ def _usage(span: FinishedSpan) -> Usage | None:
     found = _value("langwatch.metrics", span)
     if not isinstance(found, dict):
         return None
-    cached = found.get("cacheReadInputTokens", found.get("cache_read_input_tokens"))
-    return wire_usage({**found, "cache_read_input_tokens": cached})
+    return usage_in(found)
 
 
 def _parameters(span: FinishedSpan) -> Mapping[str, Json] | None:
-    found = _value("langwatch.params", span)
-    if not isinstance(found, dict):
-        return None
-    return {name: value for name, value in found.items() if name in PARAMETERS_OF_OPENAI} or None
+    return parameters_in(_value("langwatch.params", span))
 
 
 def _documents(span: FinishedSpan) -> tuple[Json, ...] | None:
@@ -69,11 +66,6 @@ def _user_id(span: FinishedSpan) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _query(span: FinishedSpan) -> str | None:
-    found = _value("langwatch.input", span)
-    return found if isinstance(found, str) else None
-
-
 LANGWATCH: Final = Dialect(
     name="LangWatch",
     roots=frozenset({"langwatch"}),
@@ -87,7 +79,7 @@ LANGWATCH: Final = Dialect(
     tool_name=lambda span: span.span.name if span.text("langwatch.span.type") == "tool" else None,
     arguments=lambda span: _value("langwatch.input", span),
     result=lambda span: _value("langwatch.output", span),
-    query=_query,
+    query=lambda span: _value("langwatch.input", span),
     documents=_documents,
     step_input=lambda span: _value("langwatch.input", span),
     step_output=lambda span: _value("langwatch.output", span),

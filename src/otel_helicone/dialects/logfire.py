@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from otel_helicone.dialects.description import Json, Kind, Message, Usage
-from otel_helicone.dialects.dialect import Dialect, json, text
+from otel_helicone.dialects.dialect import Dialect, json, text, texts
 from otel_helicone.dialects.messages import read_messages
 from otel_helicone.dialects.reading import FinishedSpan, parse_json
-from otel_helicone.dialects.wire import wire_request, wire_response, wire_usage
+from otel_helicone.dialects.token_counts import usage_in
+from otel_helicone.dialects.wire import WireCall, parameters_in, wire_request, wire_response
 
 __all__ = ["LOGFIRE", "PYDANTIC_AI"]
 
@@ -26,6 +27,14 @@ _ANSWERED: Final = frozenset(
 )
 # The kinds of openai-agents' spans stand in their message templates alone.
 _TEMPLATES: Final = {"Function:": Kind.TOOL, "Agent run:": Kind.AGENT}
+
+
+def _asked(span: FinishedSpan) -> WireCall:
+    return wire_request(span.json("request_data"))
+
+
+def _answered(span: FinishedSpan) -> WireCall:
+    return wire_response(span.json("response_data"))
 
 
 def _template(span: FinishedSpan) -> str:
@@ -53,14 +62,14 @@ def _input(span: FinishedSpan) -> tuple[Message, ...] | None:
         # The Responses API has its system prompt beside the messages.
         system = read_messages(span.mapping("response").get("instructions"), "system")
         return (*(system or ()), *found)
-    return wire_request(span.json("request_data")).messages or _from_events(span, choices=False)
+    return span.once(_asked).messages or _from_events(span, choices=False)
 
 
 def _output(span: FinishedSpan) -> tuple[Message, ...] | None:
     if not _is_call(span):
         return None
     return (
-        wire_response(span.json("response_data")).messages
+        span.once(_answered).messages
         or wire_response(span.json("response")).messages
         or read_messages(span.json("output"), "assistant")
         or _from_events(span, choices=True)
@@ -84,18 +93,17 @@ def _from_events(span: FinishedSpan, *, choices: bool) -> tuple[Message, ...] | 
 def _usage(span: FinishedSpan) -> Usage | None:
     if not _is_call(span):
         return None  # turns and tasks repeat the usage of the calls below them
-    return wire_usage(span.json("gen_ai.usage.raw", "usage")) or (
-        wire_response(span.json("response_data")).usage
-    )
+    return usage_in(span.json("gen_ai.usage.raw", "usage")) or (span.once(_answered).usage)
 
 
 def _parameters(span: FinishedSpan) -> Mapping[str, Json] | None:
-    found = dict(wire_request(span.json("request_data")).parameters or {})
-    return found or None
+    # Of the OpenAI Agents SDK the settings stand apart.
+    asked = span.once(_asked).parameters
+    return {**(parameters_in(span.json("model_config")) or {}), **(asked or {})} or None
 
 
 def _tools_offered(span: FinishedSpan) -> tuple[Json, ...] | None:
-    asked = wire_request(span.json("request_data")).tools
+    asked = span.once(_asked).tools
     if asked is not None:
         return asked
     tools = span.mapping("response").get("tools")
@@ -107,7 +115,7 @@ def _is_openai(span: FinishedSpan) -> bool:
 
 
 def _is_opening(span: FinishedSpan) -> bool | None:
-    """Tell the span of a stream that ends with the headers of the answer.
+    """Return whether a span is that of a stream that ends with the headers of the answer.
 
     A second one, written as a log when the stream has ended, has the answer and the usage.
     """
@@ -124,7 +132,7 @@ def _is_completion(span: FinishedSpan) -> bool | None:
 
 
 def _streaming(span: FinishedSpan) -> bool | None:
-    return wire_request(span.json("request_data")).streaming
+    return span.once(_asked).streaming
 
 
 def _named(span: FinishedSpan) -> str | None:
@@ -146,9 +154,7 @@ LOGFIRE: Final = Dialect(
     input=_input,
     output=_output,
     usage=_usage,
-    embedding_input=lambda span: (
-        wire_request(span.json("request_data")).embedding_input if _is_call(span) else None
-    ),
+    embedding_input=lambda span: span.once(_asked).embedding_input if _is_call(span) else None,
     tool_name=_named,
     arguments=lambda span: span.json("input") if _kind(span) is Kind.TOOL else None,
     result=lambda span: span.json("output") if _kind(span) is Kind.TOOL else None,
@@ -178,6 +184,7 @@ PYDANTIC_AI: Final = Dialect(
             "events",
             "final_result",
             "gen_ai",
+            "inputs",
             "model_request_parameters",
             "pydantic_ai",
             "tool_arguments",
@@ -187,6 +194,7 @@ PYDANTIC_AI: Final = Dialect(
     kind=_pydantic_kind,
     input=lambda span: _from_events(span, choices=False),
     output=lambda span: _from_events(span, choices=True),
+    embedding_input=texts("inputs"),
     arguments=lambda span: parse_json(span.json("tool_arguments")),
     result=json("tool_response"),
     agent_name=text("agent_name"),

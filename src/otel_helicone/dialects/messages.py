@@ -186,7 +186,7 @@ def _role(found: str, default: str) -> str:
 
 
 def _content(item: Mapping[str, Json]) -> Sequence[Json]:
-    """Give the pieces of a message, whatever key they stand under."""
+    """Return the pieces of a message, whatever key they stand under."""
     for key in ("parts", "content", "contents", "text"):
         found = item.get(key)
         if key == "parts" and isinstance(found, (list, tuple)):
@@ -278,7 +278,7 @@ class _Reading:
 
 
 def _stands_alone(item: Mapping[str, Json]) -> bool:
-    """Tell whether a message without content is one: its content may be switched off."""
+    """Return whether a message without content is one: its content may be switched off."""
     return "role" in item or "content" in item or "parts" in item
 
 

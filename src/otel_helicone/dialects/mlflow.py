@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from otel_helicone.dialects.description import Json, Kind, Message, Usage
-from otel_helicone.dialects.dialect import Dialect
+from otel_helicone.dialects.dialect import Dialect, json
 from otel_helicone.dialects.messages import read_messages
 from otel_helicone.dialects.reading import FinishedSpan
-from otel_helicone.dialects.wire import WireCall, wire_request, wire_response, wire_usage
+from otel_helicone.dialects.token_counts import usage_in
+from otel_helicone.dialects.wire import WireCall, wire_request, wire_response
 
 __all__ = ["MLFLOW"]
 
@@ -35,10 +36,18 @@ def _operation(span: FinishedSpan) -> str | None:
 
 
 def _asked(span: FinishedSpan) -> WireCall:
+    return span.once(_read_request)
+
+
+def _read_request(span: FinishedSpan) -> WireCall:
     return wire_request(span.json("mlflow.spanInputs"))
 
 
 def _answered(span: FinishedSpan) -> WireCall:
+    return span.once(_read_response)
+
+
+def _read_response(span: FinishedSpan) -> WireCall:
     return wire_response(span.json("mlflow.spanOutputs"))
 
 
@@ -55,19 +64,7 @@ def _output(span: FinishedSpan) -> tuple[Message, ...] | None:
 
 
 def _usage(span: FinishedSpan) -> Usage | None:
-    return wire_usage(span.json("mlflow.chat.tokenUsage")) or _answered(span).usage
-
-
-def _query(span: FinishedSpan) -> str | None:
-    found = span.json("mlflow.spanInputs")
-    if isinstance(found, dict):
-        found = found.get("query", next(iter(found.values()), None))
-    return found if isinstance(found, str) else None
-
-
-def _documents(span: FinishedSpan) -> tuple[Json, ...] | None:
-    found = span.json("mlflow.spanOutputs")
-    return tuple(found) if isinstance(found, list) and _kind(span) is Kind.RETRIEVAL else None
+    return usage_in(span.json("mlflow.chat.tokenUsage")) or _answered(span).usage
 
 
 def _tools_offered(span: FinishedSpan) -> tuple[Json, ...] | None:
@@ -97,11 +94,11 @@ MLFLOW: Final = Dialect(
         _asked(span).embedding_input if _kind(span) is Kind.EMBEDDING else None
     ),
     tool_name=lambda span: span.span.name if _kind(span) is Kind.TOOL else None,
-    arguments=lambda span: span.json("mlflow.spanInputs"),
-    result=lambda span: span.json("mlflow.spanOutputs"),
-    query=_query,
-    documents=_documents,
-    step_input=lambda span: span.json("mlflow.spanInputs"),
-    step_output=lambda span: span.json("mlflow.spanOutputs"),
+    arguments=json("mlflow.spanInputs"),
+    result=json("mlflow.spanOutputs"),
+    query=json("mlflow.spanInputs"),
+    documents=json("mlflow.spanOutputs"),
+    step_input=json("mlflow.spanInputs"),
+    step_output=json("mlflow.spanOutputs"),
     user_id=lambda span: _text("mlflow.trace.user", span),
 )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from otel_helicone.dialects.description import Json, Kind, Message, Usage
+from otel_helicone.dialects.description import Json, Kind, Message
 from otel_helicone.dialects.dialect import Dialect, json, lower, text, value_of
 from otel_helicone.dialects.messages import read_messages, text_message
 from otel_helicone.dialects.reading import FinishedSpan, is_placeholder, parse_json
+from otel_helicone.dialects.token_counts import usage_under
 from otel_helicone.dialects.wire import (
-    PARAMETERS_OF_OPENAI,
     WireCall,
+    parameters_in,
     wire_request,
     wire_response,
 )
@@ -26,6 +27,7 @@ _KINDS: Final = {
     "agent": Kind.AGENT,
     "chain": Kind.WORKFLOW,
 }
+_COUNTED: Final = usage_under("llm.token_count")
 _HIDDEN: Final = "__REDACTED__"
 
 
@@ -39,13 +41,8 @@ def _kind(span: FinishedSpan) -> Kind | None:
 
 
 def _parameters(span: FinishedSpan) -> Mapping[str, Json] | None:
-    told = span.mapping("llm.invocation_parameters", "embedding.invocation_parameters")
-    found = {
-        name: value
-        for name, value in told.items()
-        if name in PARAMETERS_OF_OPENAI and value is not None
-    }
-    return found or None
+    asked = _request(span).parameters if _is_call(span) else None
+    return {**(asked or {}), **(parameters_in(_invocation(span)) or {})} or None
 
 
 def _invocation(span: FinishedSpan) -> Mapping[str, Json]:
@@ -53,10 +50,18 @@ def _invocation(span: FinishedSpan) -> Mapping[str, Json]:
 
 
 def _request(span: FinishedSpan) -> WireCall:
+    return span.once(_read_request)
+
+
+def _read_request(span: FinishedSpan) -> WireCall:
     return wire_request(span.json("input.value"))
 
 
 def _response(span: FinishedSpan) -> WireCall:
+    return span.once(_read_response)
+
+
+def _read_response(span: FinishedSpan) -> WireCall:
     return wire_response(span.json("output.value"))
 
 
@@ -161,20 +166,6 @@ def _finish_reasons(span: FinishedSpan) -> tuple[str, ...] | None:
     return span.texts("llm.finish_reason") or _response(span).finish_reasons
 
 
-def _usage(span: FinishedSpan) -> Usage:
-    return Usage(
-        span.integer("llm.token_count.prompt"),
-        span.integer("llm.token_count.completion"),
-        span.integer("llm.token_count.total"),
-        span.integer(
-            "llm.token_count.prompt_details.cache_read",
-            "llm.token_count.prompt_details.cache_input",
-        ),
-        span.integer("llm.token_count.prompt_details.cache_write"),
-        span.integer("llm.token_count.completion_details.reasoning"),
-    )
-
-
 def _tools_offered(span: FinishedSpan) -> tuple[Json, ...] | None:
     found = []
     for item in span.flat_list("llm.tools") or ():
@@ -195,50 +186,17 @@ def _embedding_input(span: FinishedSpan) -> tuple[str, ...] | None:
         told = embedding.get("text") if isinstance(embedding, dict) else None
         if isinstance(told, str) and not is_placeholder(told):
             found.append(told)
-    return tuple(found) or None
+    return tuple(found) or _request(span).embedding_input or _asked_texts(span)
 
 
-def _result(span: FinishedSpan) -> Json:
-    found = span.json("output.value")
-    # LangChain's message of a tool, with the answer in it.
-    data = found.get("data", found.get("kwargs")) if isinstance(found, dict) else None
-    if (
-        isinstance(data, dict)
-        and "content" in data
-        and found.get("type")
-        in (
-            "tool",
-            "constructor",
-        )
-    ):
-        return parse_json(data["content"])
-    return found
-
-
-def _tool_call_id(span: FinishedSpan) -> str | None:
-    told = span.text("tool.id", "tool_call.id")
-    if told is not None:
-        return told
-    found = span.json("output.value")
-    data = found.get("data", found.get("kwargs")) if isinstance(found, dict) else None
-    identity = data.get("tool_call_id") if isinstance(data, dict) else None
-    return identity if isinstance(identity, str) and identity else None
+def _asked_texts(span: FinishedSpan) -> tuple[str, ...] | None:
+    asked = span.json("input.value")
+    return span.texts("input.value") if isinstance(asked, (str, list)) else None
 
 
 def _arguments(span: FinishedSpan) -> Json:
     found = span.json("input.value")
     return found if found is not None else span.json("tool.parameters")
-
-
-def _query(span: FinishedSpan) -> str | None:
-    if _kind(span) is not Kind.RETRIEVAL:
-        return None
-    found = span.json("input.value")
-    if isinstance(found, dict):
-        for name in ("query", "input", "text"):
-            if isinstance(found.get(name), str):
-                return str(found[name])
-    return span.text("input.value")
 
 
 def _documents(span: FinishedSpan) -> tuple[Json, ...] | None:
@@ -276,14 +234,14 @@ OPENINFERENCE: Final = Dialect(
     input=_input,
     output=_output,
     finish_reasons=_finish_reasons,
-    usage=_usage,
+    usage=lambda span: _COUNTED(span) or (_response(span).usage if _is_call(span) else None),
     seconds_to_first_token=_seconds_to_first_token,
     embedding_input=_embedding_input,
     tool_name=_tool_name,
-    tool_call_id=_tool_call_id,
+    tool_call_id=text("tool.id", "tool_call.id"),
     arguments=_arguments,
-    result=_result,
-    query=_query,
+    result=json("output.value"),
+    query=json("input.value"),
     documents=_documents,
     agent_name=text("agent.name", "graph.node.name"),
     step_input=json("input.value"),

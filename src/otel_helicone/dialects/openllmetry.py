@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from otel_helicone.dialects.description import Json, Kind, Message, Usage
-from otel_helicone.dialects.dialect import Dialect, flag, lower, tags, text, value_of
+from otel_helicone.dialects.description import Json, Kind, Message
+from otel_helicone.dialects.dialect import Dialect, flag, json, lower, tags, text, value_of
 from otel_helicone.dialects.messages import read_messages
 from otel_helicone.dialects.reading import FinishedSpan, parse_json
+from otel_helicone.dialects.token_counts import usage_under
 
 __all__ = ["OPENLLMETRY", "OPENLLMETRY_OLD"]
 
@@ -24,27 +25,32 @@ _REQUEST_TYPES: Final = {
     "embedding": Kind.EMBEDDING,
     "rerank": Kind.OTHER,
 }
+_LLAMA_INDEX: Final = "opentelemetry.instrumentation.llamaindex"
+_CLASSES: Final = {"Tool": Kind.TOOL, "Retriever": Kind.RETRIEVAL}
 _ASSOCIATION: Final = "traceloop.association.properties."
 
 
-def _entity(name: str) -> Json:
-    def read(span: FinishedSpan) -> Json:
-        found = span.json(f"traceloop.entity.{name}")
-        if name == "output":
-            return parse_json(found)  # JSON of a text that is JSON itself
-        if isinstance(found, dict) and set(found) <= {"args", "kwargs"}:
-            # The arguments of a Python function.
-            if not found.get("args"):
-                return found.get("kwargs")
-            if not found.get("kwargs"):
-                args = found["args"]
-                return args[0] if isinstance(args, list) and len(args) == 1 else args
-        return found
+def _kind(span: FinishedSpan) -> Kind | None:
+    told = value_of(_KINDS, "traceloop.span.kind")(span)
+    if told in (Kind.OTHER, Kind.WORKFLOW) and span.scope == _LLAMA_INDEX:
+        # All of LlamaIndex's own are tasks; the name has the class.
+        if span.text("tool.name") is not None:
+            return Kind.TOOL
+        return next((kind for end, kind in _CLASSES.items() if _class_of(span).endswith(end)), told)
+    return told
 
-    return read
+
+def _class_of(span: FinishedSpan) -> str:
+    return (span.text("traceloop.entity.name") or span.span.name).partition(".")[0]
+
+
+def _output(span: FinishedSpan) -> Json:
+    return parse_json(span.json("traceloop.entity.output"))  # JSON of a text that is JSON itself
 
 
 def _tool_name(span: FinishedSpan) -> str | None:
+    if span.scope == _LLAMA_INDEX:
+        return span.text("tool.name")  # else only its class is told, and what it gave
     if span.text("traceloop.span.kind") != "tool":
         return None
     return span.text("traceloop.entity.name")
@@ -85,15 +91,17 @@ def _omits(what: str) -> Json:
 OPENLLMETRY: Final = Dialect(
     name="OpenLLMetry",
     roots=frozenset({"traceloop", "gen_ai", "llm"}),
-    kind=value_of(_KINDS, "traceloop.span.kind"),
+    kind=_kind,
     streaming=flag("gen_ai.is_streaming"),
     parameters=tags({"gen_ai.user": "user"}),
     tool_name=_tool_name,
-    arguments=_entity("input"),
-    result=_entity("output"),
+    arguments=json("tool.arguments", "traceloop.entity.input"),
+    result=_output,
+    query=json("traceloop.entity.input"),
+    documents=_output,
     agent_name=text("traceloop.entity.name", "traceloop.workflow.name"),
-    step_input=_entity("input"),
-    step_output=_entity("output"),
+    step_input=json("traceloop.entity.input"),
+    step_output=_output,
     user_id=_association("Helicone-User-Id", "user_id"),
     session_id=_association("Helicone-Session-Id"),
     session_path=_association("Helicone-Session-Path"),
@@ -137,17 +145,6 @@ def _embedding_input(span: FinishedSpan) -> tuple[str, ...] | None:
     return tuple(part.text for message in found for part in message.parts if part.text) or None
 
 
-def _usage(span: FinishedSpan) -> Usage:
-    return Usage(
-        span.integer("gen_ai.usage.prompt_tokens", "llm.usage.prompt_tokens"),
-        span.integer("gen_ai.usage.completion_tokens", "llm.usage.completion_tokens"),
-        span.integer("llm.usage.total_tokens"),
-        span.integer("gen_ai.usage.cache_read_input_tokens"),
-        span.integer("gen_ai.usage.cache_creation_input_tokens"),
-        span.integer("llm.usage.reasoning_tokens", "gen_ai.usage.reasoning_tokens"),
-    )
-
-
 def _tools_offered(span: FinishedSpan) -> tuple[Json, ...] | None:
     found = []
     for item in span.flat_list("llm.request.functions") or ():
@@ -184,6 +181,6 @@ OPENLLMETRY_OLD: Final = Dialect(
     input=_flat("gen_ai.prompt", "llm.prompts", role="user"),
     output=_flat("gen_ai.completion", "llm.completions", role="assistant"),
     finish_reasons=_finish_reasons,
-    usage=_usage,
+    usage=usage_under("llm.usage"),
     embedding_input=_embedding_input,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from otel_helicone.dialects.description import Json, Kind, Message, Usage
+from otel_helicone.dialects.description import Json, Kind, Message
 from otel_helicone.dialects.dialect import (
     Dialect,
     flag,
@@ -16,6 +16,7 @@ from otel_helicone.dialects.dialect import (
     text,
 )
 from otel_helicone.dialects.reading import FinishedSpan
+from otel_helicone.dialects.token_counts import usage_under
 
 __all__ = ["OTEL_GENAI", "OTEL_GENAI_BARE"]
 
@@ -31,6 +32,7 @@ _KINDS: Final = {
     "execute_tool": Kind.TOOL,
     "retrieval": Kind.RETRIEVAL,
     "search_memory": Kind.RETRIEVAL,
+    "vector_db_retrieve": Kind.RETRIEVAL,
     "agent_step": Kind.AGENT,
     "create_agent": Kind.AGENT,
     "invoke_agent": Kind.AGENT,
@@ -69,7 +71,7 @@ def _kind(span: FinishedSpan) -> Kind | None:
 
 
 def _bare_kind(span: FinishedSpan) -> Kind | None:
-    """Tell a call by its provider and its model: from before operation names, or handmade."""
+    """Return the kind of what has a provider and a model, but no name of its operation."""
     if span.text("gen_ai.request.model", "gen_ai.response.model") is None:
         return None
     told = span.text("gen_ai.provider.name", "gen_ai.system")
@@ -87,7 +89,7 @@ def _input(span: FinishedSpan) -> tuple[Message, ...] | None:
 
 
 def _finish_reasons(span: FinishedSpan) -> tuple[str, ...] | None:
-    found = span.texts("gen_ai.response.finish_reasons")
+    found = span.texts("gen_ai.response.finish_reasons", "gen_ai.response.finish_reason")
     if found is not None:
         return found
     out = messages("gen_ai.output.messages", role="assistant")(span) or ()
@@ -101,27 +103,6 @@ def _request_model(span: FinishedSpan) -> str | None:
     ):
         return None  # OpenInference, writing both dialects, gives the model that answered as both
     return asked
-
-
-def _usage(span: FinishedSpan) -> Usage:
-    return Usage(
-        span.integer("gen_ai.usage.input_tokens"),
-        span.integer("gen_ai.usage.output_tokens"),
-        span.integer("gen_ai.usage.total_tokens"),
-        span.integer(
-            "gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens"
-        ),
-        span.integer(
-            "gen_ai.usage.cache_write.input_tokens",
-            "gen_ai.usage.cache_creation.input_tokens",
-            "gen_ai.usage.cache_creation_input_tokens",
-        ),
-        span.integer(
-            "gen_ai.usage.reasoning.output_tokens",
-            "gen_ai.usage.reasoning_tokens",
-            "gen_ai.usage.details.reasoning_tokens",
-        ),
-    )
 
 
 def _parameters(span: FinishedSpan) -> dict[str, Json] | None:
@@ -142,13 +123,6 @@ def _parameters(span: FinishedSpan) -> dict[str, Json] | None:
 def _tools_offered(span: FinishedSpan) -> tuple[Json, ...] | None:
     found = span.sequence("gen_ai.tool.definitions")
     return tuple(found) if found else None
-
-
-def _documents(span: FinishedSpan) -> tuple[Json, ...] | None:
-    found = span.json("gen_ai.retrieval.documents")
-    if found is None:
-        return None
-    return tuple(found) if isinstance(found, list) else (found,)
 
 
 def _embedding_input(span: FinishedSpan) -> tuple[str, ...] | None:
@@ -175,7 +149,7 @@ OTEL_GENAI: Final = Dialect(
     input=_input,
     output=messages("gen_ai.output.messages", role="assistant"),
     finish_reasons=_finish_reasons,
-    usage=_usage,
+    usage=usage_under("gen_ai.usage"),
     seconds_to_first_token=number(
         "gen_ai.response.time_to_first_chunk", "gen_ai.client.operation.time_to_first_chunk"
     ),
@@ -185,7 +159,7 @@ OTEL_GENAI: Final = Dialect(
     arguments=json("gen_ai.tool.call.arguments"),
     result=json("gen_ai.tool.call.result"),
     query=text("gen_ai.retrieval.query.text"),
-    documents=_documents,
+    documents=json("gen_ai.retrieval.documents"),
     agent_name=text("gen_ai.agent.name", "gen_ai.workflow.name"),
     step_input=json("gen_ai.input.messages"),
     step_output=json("gen_ai.output.messages"),

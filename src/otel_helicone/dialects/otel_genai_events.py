@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from otel_helicone.dialects.description import Json, Message, Usage
+from otel_helicone.dialects.description import Json, Message
 from otel_helicone.dialects.dialect import Dialect, lower, messages
 from otel_helicone.dialects.messages import read_messages
-from otel_helicone.dialects.reading import FinishedSpan, parse_json
+from otel_helicone.dialects.reading import FinishedSpan, as_text, parse_json
 
 __all__ = ["OTEL_GENAI_EVENTS"]
 
@@ -25,7 +25,7 @@ _DETAILS: Final = "gen_ai.client.inference.operation.details"
 
 
 def _body(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give the message of an event: JSON in one attribute, or in attributes of their own."""
+    """Return the message of an event: JSON in one attribute, or in attributes of their own."""
     content = parse_json(attributes.get("gen_ai.event.content"))
     if isinstance(content, dict):
         return content
@@ -100,15 +100,37 @@ def _output(span: FinishedSpan) -> tuple[Message, ...] | None:
     )
 
 
+def _of_tool(span: FinishedSpan, event: str, key: str) -> Json:
+    """Return what a tool went in with or came out with, as Strands has it."""
+    for found in span.span.events:
+        if found.name == event:
+            return _body(found.attributes or {}).get(key)
+    return None
+
+
+def _arguments(span: FinishedSpan) -> Json:
+    told = _of_tool(span, "gen_ai.tool.message", "content")
+    if told is not None:
+        return told
+    asked = _from_whole(span, _DETAILS, "gen_ai.input.messages") or ()
+    return next((call.arguments for message in asked for call in message.tool_calls), None)
+
+
+def _result(span: FinishedSpan) -> Json:
+    told = _of_tool(span, "gen_ai.choice", "message")
+    if told is not None:
+        return told
+    given = _from_whole(span, _DETAILS, "gen_ai.output.messages") or ()
+    return next((part.text for message in given for part in message.parts), None)
+
+
+def _tool_call_id(span: FinishedSpan) -> str | None:
+    return as_text(_of_tool(span, "gen_ai.tool.message", "id"))
+
+
 def _finish_reasons(span: FinishedSpan) -> tuple[str, ...] | None:
     found = _output(span) or ()
     return tuple(message.finish_reason for message in found if message.finish_reason) or None
-
-
-def _usage(span: FinishedSpan) -> Usage:
-    return Usage(
-        span.integer("gen_ai.usage.prompt_tokens"), span.integer("gen_ai.usage.completion_tokens")
-    )
 
 
 def _seconds_to_first_token(span: FinishedSpan) -> float | None:
@@ -125,6 +147,8 @@ OTEL_GENAI_EVENTS: Final = Dialect(
     input=_input,
     output=_output,
     finish_reasons=_finish_reasons,
-    usage=_usage,
     seconds_to_first_token=_seconds_to_first_token,
+    tool_call_id=_tool_call_id,
+    arguments=_arguments,
+    result=_result,
 )

@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from opentelemetry.sdk.trace import ReadableSpan
 
 from otel_helicone.dialects.description import Json
 
-__all__ = ["FinishedSpan", "as_integer", "as_text", "is_placeholder", "parse_json"]
+__all__ = [
+    "FinishedSpan",
+    "as_integer",
+    "as_text",
+    "is_placeholder",
+    "parse_json",
+    "parse_repr",
+]
+
+_T = TypeVar("_T")
 
 # Written in place of content that was switched off or is not there.
 _PLACEHOLDERS: Final = frozenset({"", "__REDACTED__", "<masked>", "None", "null"})
 # An index past it is nobody's list: it would make one of that length.
-_LONGEST_LIST: Final = 10_000
+_MAX_LIST: Final = 10_000
 # Larger ones lose digits in JSON's numbers; nobody counts so far.
-_MOST_COUNTED: Final = 2**53
+_MAX_COUNT: Final = 2**53
+# Python's parser takes longer and longer, and at some depth fails for good.
+_MAX_REPR: Final = 1_000_000
 # A text that is not JSON is told from its first letter, without the cost of an exception.
 _JSON_STARTS: Final = frozenset('{["-0123456789tfn \n\t\r')
 
 
 def is_placeholder(value: object) -> bool:
-    """Tell whether a value only says that there is none, such as ``__REDACTED__``."""
+    """Return whether a value only says that there is none, such as ``__REDACTED__``."""
     return value is None or (isinstance(value, str) and value in _PLACEHOLDERS)
 
 
 def parse_json(value: object) -> Json:
-    """Give the value that a text holds as JSON, or the text where it holds none.
+    """Return the value that a text holds as JSON, or the text where it holds none.
 
     Args:
         value: anything; what is not a text is given back, sequences as lists.
@@ -46,21 +58,31 @@ def parse_json(value: object) -> Json:
     return value
 
 
+def parse_repr(value: Json) -> Json:
+    """Return the value whose ``repr`` in Python a text is, or the text where it is none."""
+    if isinstance(value, str) and value[:1] in "[{" and 0 < len(value) <= _MAX_REPR:
+        try:
+            return ast.literal_eval(value)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return value
+    return value
+
+
 def as_text(value: object) -> str | None:
-    """Give a text that is not empty and no placeholder, or None."""
+    """Return a text that is not empty and no placeholder, or None."""
     if isinstance(value, str) and value not in _PLACEHOLDERS:
         return value
     return None
 
 
 def as_integer(value: object) -> int | None:
-    """Give a whole number that is not negative, also one written as a text or a float, or None."""
+    """Return a whole number that is not negative, of a text or a float too, or None."""
     if type(value) is int:
-        return value if 0 <= value <= _MOST_COUNTED else None
+        return value if 0 <= value <= _MAX_COUNT else None
     if value is None or isinstance(value, bool):
         return None
     number = _as_number(value)
-    if number is None or not 0 <= number <= _MOST_COUNTED or number != int(number):
+    if number is None or not 0 <= number <= _MAX_COUNT or number != int(number):
         return None
     return int(number)
 
@@ -87,7 +109,7 @@ class FinishedSpan:
         roots: the first words of their names, up to the first full stop; those of its events too.
     """
 
-    __slots__ = ("_parsed", "attributes", "roots", "span")
+    __slots__ = ("_made", "_parsed", "attributes", "roots", "span")
 
     def __init__(self, span: ReadableSpan) -> None:
         self.span = span
@@ -97,6 +119,7 @@ class FinishedSpan:
         for event in span.events:
             self.roots.add(event.name.partition(".")[0])
         self._parsed: dict[str, Json] = {}
+        self._made: dict[Callable[[FinishedSpan], Any], Any] = {}
 
     @property
     def scope(self) -> str:
@@ -104,8 +127,15 @@ class FinishedSpan:
         scope = self.span.instrumentation_scope
         return scope.name if scope is not None else ""
 
+    def once(self, make: Callable[[FinishedSpan], _T]) -> _T:
+        """Return what a function makes of the span; it is called once, whoever asks again."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        made: _T = self._made[make]
+        return made
+
     def text(self, *names: str) -> str | None:
-        """Give a text, unless it is empty or a placeholder."""
+        """Return a text, unless it is empty or a placeholder."""
         for name in names:
             raw = self.attributes.get(name)
             if raw is not None:
@@ -115,7 +145,7 @@ class FinishedSpan:
         return None
 
     def integer(self, *names: str) -> int | None:
-        """Give a whole number that is not negative."""
+        """Return a whole number that is not negative."""
         for name in names:
             raw = self.attributes.get(name)
             if raw is not None:
@@ -125,7 +155,7 @@ class FinishedSpan:
         return None
 
     def number(self, *names: str) -> float | None:
-        """Give a finite number; a whole one as an int."""
+        """Return a finite number; a whole one as an int."""
         for name in names:
             found = self.attributes.get(name)
             number = _as_number(found)
@@ -134,7 +164,7 @@ class FinishedSpan:
         return None
 
     def flag(self, *names: str) -> bool | None:
-        """Give a truth value, also one written as a text."""
+        """Return a truth value, also one written as a text."""
         for name in names:
             found = self.attributes.get(name)
             if isinstance(found, bool):
@@ -144,7 +174,7 @@ class FinishedSpan:
         return None
 
     def texts(self, *names: str) -> tuple[str, ...] | None:
-        """Give a list of texts: a sequence, JSON of one, or one text alone."""
+        """Return a list of texts: a sequence, JSON of one, or one text alone."""
         for name in names:
             found = self.json(name)
             if isinstance(found, list):
@@ -156,7 +186,7 @@ class FinishedSpan:
         return None
 
     def json(self, *names: str) -> Json:
-        """Give a value, parsed where it is JSON in a text, or the text where it does not parse."""
+        """Return a value, parsed where it is JSON in a text that parses."""
         for name in names:
             if name in self._parsed:
                 found = self._parsed[name]
@@ -170,7 +200,7 @@ class FinishedSpan:
         return None
 
     def mapping(self, *names: str) -> Mapping[str, Json]:
-        """Give a JSON object, or an empty one."""
+        """Return a JSON object, or an empty one."""
         for name in names:
             found = self.json(name)
             if isinstance(found, dict):
@@ -178,7 +208,7 @@ class FinishedSpan:
         return {}
 
     def sequence(self, *names: str) -> Sequence[Json] | None:
-        """Give a JSON array."""
+        """Return a JSON array."""
         for name in names:
             found = self.json(name)
             if isinstance(found, list):
@@ -219,6 +249,6 @@ def _with_lists(branch: dict[str, Any]) -> Json:
         for name, value in branch.items()
     }
     numbered = all(name.isdecimal() and len(name) < 6 for name in inside)
-    if inside and numbered and len(inside) <= _LONGEST_LIST:
+    if inside and numbered and len(inside) <= _MAX_LIST:
         return [inside[name] for name in sorted(inside, key=int)]
     return inside

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from otel_helicone.dialects.content_blocks import read_tool_call
 from otel_helicone.dialects.description import Json, Kind, Message, Part, ToolCall, Usage
-from otel_helicone.dialects.dialect import Dialect, json, text
+from otel_helicone.dialects.dialect import Dialect, json, tags, text
 from otel_helicone.dialects.messages import read_messages
 from otel_helicone.dialects.reading import FinishedSpan, is_placeholder, parse_json
+from otel_helicone.dialects.token_counts import usage_in, usage_under
 
 __all__ = ["VERCEL_AI"]
 
+_COUNTED: Final = usage_under("ai.usage")
 _INNER: Final = {"doGenerate": Kind.LLM, "doStream": Kind.LLM, "doEmbed": Kind.EMBEDDING}
+
+_SETTINGS: Final = {
+    "ai.settings.temperature": "temperature",
+    "ai.settings.topP": "top_p",
+    "ai.settings.topK": "top_k",
+    "ai.settings.maxOutputTokens": "max_tokens",
+    "ai.settings.maxTokens": "max_tokens",
+    "ai.settings.frequencyPenalty": "frequency_penalty",
+    "ai.settings.presencePenalty": "presence_penalty",
+    "ai.settings.stopSequences": "stop",
+    "ai.settings.seed": "seed",
+}
 
 
 def _kind(span: FinishedSpan) -> Kind | None:
@@ -63,15 +78,26 @@ def _provider(span: FinishedSpan) -> str | None:
     return None if found is None else found.lower()
 
 
-def _usage(span: FinishedSpan) -> Usage:
-    return Usage(
-        span.integer("ai.usage.inputTokens", "ai.usage.promptTokens", "ai.usage.tokens"),
-        span.integer("ai.usage.outputTokens", "ai.usage.completionTokens"),
-        span.integer("ai.usage.totalTokens"),
-        span.integer("ai.usage.cachedInputTokens", "ai.usage.inputTokenDetails.cacheReadTokens"),
-        span.integer("ai.usage.inputTokenDetails.cacheWriteTokens"),
-        span.integer("ai.usage.reasoningTokens", "ai.usage.outputTokenDetails.reasoningTokens"),
-    )
+def _usage(span: FinishedSpan) -> Usage | None:
+    told = _COUNTED(span) or Usage()
+    for provider, metadata in span.mapping("ai.response.providerMetadata").items():
+        if not isinstance(metadata, dict):
+            continue
+        raw = metadata.get("usage", metadata.get("usageMetadata"))
+        more = usage_in(raw) or usage_in({"input": told.input_tokens, **metadata}) or Usage()
+        told = replace(
+            told,
+            total_tokens=told.total_tokens or more.total_tokens,
+            cached_tokens=told.cached_tokens or more.cached_tokens,
+            cache_write_tokens=told.cache_write_tokens or more.cache_write_tokens,
+            reasoning_tokens=told.reasoning_tokens or more.reasoning_tokens,
+        )
+        if provider == "anthropic" and told.input_tokens == more.input_tokens:
+            # Anthropic counts what came from its cache apart; so does the AI SDK until 5.
+            apart = (told.cached_tokens or 0) + (told.cache_write_tokens or 0)
+            whole = None if told.input_tokens is None else told.input_tokens + apart
+            told = replace(told, input_tokens=whole, total_tokens=None)
+    return told
 
 
 def _tools_offered(span: FinishedSpan) -> tuple[Json, ...] | None:
@@ -80,10 +106,13 @@ def _tools_offered(span: FinishedSpan) -> tuple[Json, ...] | None:
 
 
 def _parameters(span: FinishedSpan) -> Mapping[str, Json] | None:
+    found = dict(tags(_SETTINGS)(span) or {})
     choice = span.json("ai.prompt.toolChoice")
     if isinstance(choice, dict):
         choice = choice.get("type") if choice.get("type") != "tool" else dict(choice)
-    return {"tool_choice": choice} if choice is not None else None
+    if choice is not None:
+        found["tool_choice"] = choice
+    return found or None
 
 
 def _streaming(span: FinishedSpan) -> bool | None:

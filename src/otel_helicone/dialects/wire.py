@@ -8,46 +8,88 @@ from typing import Final
 
 from otel_helicone.dialects.description import Json, Message, Usage
 from otel_helicone.dialects.messages import read_messages, text_message
-from otel_helicone.dialects.reading import as_integer, as_text
+from otel_helicone.dialects.reading import as_text
+from otel_helicone.dialects.token_counts import usage_in
 
 __all__ = [
-    "PARAMETERS_OF_OPENAI",
     "WireCall",
+    "parameters_in",
     "wire_request",
     "wire_response",
-    "wire_usage",
 ]
 
-PARAMETERS_OF_OPENAI: Final = frozenset(
+_PARAMETERS: Final = frozenset(
     {
+        # OpenAI, and those who have its API
+        "audio",
+        "background",
         "dimensions",
         "encoding_format",
         "frequency_penalty",
+        "function_call",
+        "include",
         "logit_bias",
         "logprobs",
         "max_completion_tokens",
         "max_output_tokens",
         "max_tokens",
+        "max_tool_calls",
+        "min_p",
+        "modalities",
         "n",
         "parallel_tool_calls",
+        "prediction",
         "presence_penalty",
         "previous_response_id",
+        "prompt_cache_key",
+        "prompt_cache_retention",
         "reasoning",
         "reasoning_effort",
+        "repetition_penalty",
         "response_format",
+        "safety_identifier",
         "seed",
         "service_tier",
         "stop",
+        "store",
+        "stream_options",
         "temperature",
         "tool_choice",
         "top_k",
         "top_logprobs",
         "top_p",
+        "truncation",
         "user",
         "verbosity",
+        "web_search_options",
+        # Anthropic
+        "context_management",
+        "inference_geo",
+        "output_config",
+        "output_format",
+        "stop_sequences",
+        "thinking",
+        # Google
+        "candidate_count",
+        "response_mime_type",
+        "response_modalities",
+        "response_schema",
+        "safety_settings",
+        "thinking_config",
     }
 )
-"""What a request to OpenAI's API may hold besides its messages, model and tools."""
+"""What a request may hold besides its messages, model and tools, as the providers call it.
+
+Not ``metadata``: Helicone takes a body with that key for another kind of request.
+"""
+
+
+def parameters_in(told: Json) -> dict[str, Json] | None:
+    """Return the parameters among what was told of a request; None where there are none."""
+    if not isinstance(told, Mapping):
+        return None
+    kept = {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in kept.items() if name in _PARAMETERS} or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,40 +109,14 @@ class WireCall:
 
 _EMPTY: Final = WireCall()
 
-# What the counts of a usage object are called, in the order of Usage's fields.
-_COUNTS: Final = (
-    ("prompt_tokens", "input_tokens", "inputTokens", "promptTokens", "input"),
-    ("completion_tokens", "output_tokens", "outputTokens", "completionTokens", "output"),
-    ("total_tokens", "totalTokens", "total"),
-    (
-        "in.cached_tokens",
-        "in.cacheReadTokens",
-        "in.cache_read",
-        "cache_read_input_tokens",
-        "cachedInputTokens",
-        "cached_input_tokens",
-        "input_cached_tokens",
-    ),
-    (
-        "in.cache_write_tokens",
-        "in.cacheWriteTokens",
-        "cache_creation_input_tokens",
-        "cache_write_input_tokens",
-    ),
-    (
-        "out.reasoning_tokens",
-        "out.reasoningTokens",
-        "reasoningTokens",
-        "reasoning_tokens",
-        "output_reasoning_tokens",
-    ),
-)
-
 
 def wire_request(body: Json) -> WireCall:
     """Read the body of a request: chat, Responses, text completion or embeddings."""
     if not isinstance(body, dict):
         return _EMPTY
+    more = body.get("kwargs")
+    if isinstance(more, dict):  # the call of a Python function, as LlamaIndex's is written down
+        body = {**more, **body}
     messages = read_messages(body.get("messages"))
     asked = body.get("input")
     if messages is None and not _is_vector_call(body):
@@ -115,18 +131,13 @@ def wire_request(body: Json) -> WireCall:
         told = read_messages(system if isinstance(system, list) else str(system), "system") or ()
         parts = tuple(part for message in told for part in message.parts)
         messages = (Message("system", parts), *messages)
-    parameters = {
-        name: value
-        for name, value in body.items()
-        if name in PARAMETERS_OF_OPENAI and value is not None
-    }
     tools = body.get("tools")
     stream = body.get("stream")
     return WireCall(
         as_text(body.get("model")),
         None,
         messages,
-        parameters or None,
+        parameters_in(body),
         tuple(tools) if isinstance(tools, list) and tools else None,
         stream if isinstance(stream, bool) else None,
         embedding_input=_texts(asked),
@@ -179,7 +190,7 @@ def wire_response(body: Json) -> WireCall:
         as_text(body.get("id")),
         messages,
         finish_reasons=tuple(reasons) or None,
-        usage=wire_usage(body.get("usage")),
+        usage=usage_in(body.get("usage")),
     )
 
 
@@ -189,48 +200,32 @@ def _from_langchain(body: Mapping[str, Json], generations: list[Json]) -> WireCa
     first = generations[0] if generations else None
     batch = first if isinstance(first, list) else generations
     identity, model = as_text(output.get("id")), as_text(output.get("model_name"))
-    usage = wire_usage(output.get("token_usage"))
+    reasons: list[str] = []
+    usage = usage_in(output.get("token_usage"))
     for generation in batch:
         message = generation.get("message") if isinstance(generation, dict) else None
+        info = generation.get("generation_info") if isinstance(generation, dict) else None
         kwargs = message.get("kwargs") if isinstance(message, dict) else None
         metadata = kwargs.get("response_metadata") if isinstance(kwargs, dict) else None
+        for said in (info, metadata):
+            if isinstance(said, dict):
+                reason = as_text(said.get("finish_reason")) or as_text(said.get("stop_reason"))
+                if reason is not None:
+                    reasons.append(reason)
+                    break
         if isinstance(metadata, dict):
             identity = identity or as_text(metadata.get("id"))
             model = model or as_text(metadata.get("model_name"))
         if usage is None and isinstance(kwargs, dict):
-            usage = wire_usage(kwargs.get("usage_metadata"))
+            usage = usage_in(kwargs.get("usage_metadata"))
         if identity is None and isinstance(kwargs, dict):
             # The provider's id where it is one, LangChain's own run id where it is not.
             found = as_text(kwargs.get("id"))
             identity = None if found is None or found.startswith(("run-", "lc_run-")) else found
-    return WireCall(model, identity, read_messages(batch, "assistant"), usage=usage)
-
-
-def wire_usage(usage: Json) -> Usage | None:
-    """Read a usage object as OpenAI's chat and Responses, Anthropic's or an SDK's own has it."""
-    if not isinstance(usage, dict):
-        return None
-    inside = _details(usage, "prompt_tokens_details", "input_tokens_details", "inputTokenDetails")
-    out = _details(
-        usage, "completion_tokens_details", "output_tokens_details", "outputTokenDetails"
+    return WireCall(
+        model,
+        identity,
+        read_messages(batch, "assistant"),
+        finish_reasons=tuple(reasons) or None,
+        usage=usage,
     )
-    flat = {**usage, **{f"in.{name}": value for name, value in inside.items()}}
-    flat.update({f"out.{name}": value for name, value in out.items()})
-    found = Usage(*(_first(flat, *names) for names in _COUNTS))
-    return None if found.is_empty else found
-
-
-def _details(usage: Mapping[str, Json], *names: str) -> Mapping[str, Json]:
-    for name in names:
-        found = usage.get(name)
-        if isinstance(found, dict):
-            return found
-    return {}
-
-
-def _first(usage: Mapping[str, Json], *names: str) -> int | None:
-    for name in names:
-        found = as_integer(usage.get(name))
-        if found is not None:
-            return found
-    return None

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from otel_helicone.dialects.description import Description, Json, Kind, Message, Part, Usage
+from otel_helicone.logs.finish_reasons import finish_reason_of_openai
 from otel_helicone.logs.routes import ANTHROPIC_PATH, bare_model
 
 __all__ = ["Bodies", "bodies_of"]
@@ -19,16 +20,6 @@ __all__ = ["Bodies", "bodies_of"]
 Bodies = tuple[dict[str, Json], dict[str, Json]]
 """The request's and the response's."""
 
-_FINISH_REASONS: Final = {
-    "tool_call": "tool_calls",
-    "tool_use": "tool_calls",
-    "tool-calls": "tool_calls",
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "completed": "stop",
-    "max_tokens": "length",
-    "content-filter": "content_filter",
-}
 _ROLES_OF_OPENAI: Final = frozenset({"assistant", "developer", "system", "tool", "user"})
 
 
@@ -124,7 +115,7 @@ def _choices(description: Description, content: bool) -> list[dict[str, Json]]:
         reason = reasons[index] if index < len(reasons) else None
         if reason is None and index < len(told):
             reason = told[index].finish_reason
-        choice["finish_reason"] = _FINISH_REASONS.get(reason, reason) if reason else None
+        choice["finish_reason"] = finish_reason_of_openai(reason)
         choices.append(choice)
     return choices
 
@@ -151,13 +142,32 @@ def _usage(usage: Usage, path: str) -> dict[str, Json]:
         "completion_tokens": tokens_out,
         "total_tokens": total,
     }
-    # Helicone takes the details off the sums, so they must not be more than these.
-    if cached and cached <= tokens_in:
-        body["prompt_tokens_details"] = {"cached_tokens": cached}
-    reasoning = usage.reasoning_tokens or 0
-    if reasoning and reasoning <= tokens_out:
-        body["completion_tokens_details"] = {"reasoning_tokens": reasoning}
+    details_in = _within(
+        tokens_in,
+        cached_tokens=usage.cached_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        audio_tokens=usage.audio_input_tokens,
+    )
+    details_out = _within(
+        tokens_out,
+        reasoning_tokens=usage.reasoning_tokens,
+        audio_tokens=usage.audio_output_tokens,
+    )
+    if details_in:
+        body["prompt_tokens_details"] = details_in
+    if details_out:
+        body["completion_tokens_details"] = details_out
     return body
+
+
+def _within(tokens: int, **parts: int | None) -> dict[str, int]:
+    """Return the parts that there are; Helicone takes them off the sum, so they must fit in it."""
+    fitting: dict[str, int] = {}
+    for name, count in parts.items():
+        if count and count <= tokens:
+            fitting[name] = count
+            tokens -= count
+    return fitting
 
 
 def _message(message: Message) -> dict[str, Json]:
@@ -208,7 +218,7 @@ def _part(part: Part) -> dict[str, Json]:
 
 
 def _tool_definition(tool: Json) -> Json:
-    """Give the definition of a tool as OpenAI's chat API has it."""
+    """Return the definition of a tool as OpenAI's chat API has it."""
     if not isinstance(tool, Mapping) or "function" in tool or "name" not in tool:
         return tool
     function = {name: tool[name] for name in ("name", "description") if tool.get(name)}

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from typing import Any, Final
 
 from otel_helicone.dialects.description import Description, Failure, Message, Usage
+from otel_helicone.dialects.token_counts import whole_usage
 
 __all__ = ["enriched"]
 
@@ -56,7 +57,7 @@ def _usage(first: Usage | None, second: Usage) -> Usage:
         for field in fields(Usage)
         if getattr(first, field.name) is None
     }
-    return replace(first, **told)
+    return whole_usage(replace(first, **told))
 
 
 def _failure(first: Failure | None, second: Failure) -> Failure:

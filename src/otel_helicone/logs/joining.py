@@ -1,71 +1,47 @@
 """Calls that several spans tell of, joined, so that each is logged once.
 
-Several instrumentations in one process see the same call: nested in one another, or side by side.
 The innermost span stands for the call, because its time is the call's own; what it leaves out is
-taken from the others. A child ends before its parent, so the innermost also comes first, and the
-others, where they come in a later batch, only have to be recognised.
+taken from the others. So the spans of a batch are looked at from below, and what came in earlier
+batches only has to be recognised. Whether two spans are one call is decided in
+:mod:`~otel_helicone.logs.sameness`.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
-from otel_helicone.dialects.description import Kind, Usage
 from otel_helicone.logs.enriching import enriched
 from otel_helicone.logs.observed import Observed, SpanKey, parent_key_of
 from otel_helicone.logs.request_id import note_request_id, request_id_for
+from otel_helicone.logs.sameness import (
+    JOINABLE,
+    Facts,
+    are_one_across_traces,
+    are_one_beside,
+    are_one_elsewhere,
+    are_one_nested,
+    sums_up,
+)
 
 __all__ = ["CallJoiner"]
 
 # What is remembered of spans below one that has not ended yet, and for how many such spans; past
 # that the oldest go. A note takes about 200 bytes.
-_MOST_NOTES: Final = 64
-_MOST_PARENTS: Final = 10_000
-_MOST_TRACES: Final = 2_000
+_MAX_NOTES: Final = 64
+_MAX_PARENTS: Final = 10_000
+_MAX_TRACES: Final = 2_000
+_MAX_ANSWERS: Final = 10_000
 # A tool or a retrieval is seen twice at most through one span in between, such as MCP's client; one
 # further above is another call of the same tool.
 _NEAR: Final = 2
-_JOINABLE: Final = frozenset({Kind.LLM, Kind.EMBEDDING, Kind.TOOL, Kind.RETRIEVAL})
+# How far up is looked, for what ended before what is inside of it.
+_MAX_DEPTH: Final = 64
 
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What tells one call from another; what was said in it by its hash alone."""
-
-    kind: Kind
-    scope: str
-    models: frozenset[str | None]
-    response_id: str | None
-    has_failed: bool
-    usage: Usage | None
-    tool_name: str | None
-    arguments: int | None
-    query: int | None
-    output: int | None
-
-    @classmethod
-    def of(cls, observed: Observed) -> _Facts:
-        """Take them from a span."""
-        told = observed.description
-        return cls(
-            told.kind,
-            observed.scope,
-            frozenset({told.request_model, told.response_model} - {None}),
-            told.response_id,
-            told.failure is not None,
-            told.usage,
-            told.tool_name,
-            _hash(told.arguments),
-            _hash(told.query),
-            _hash(told.output),
-        )
-
-
-def _hash(said: object) -> int | None:
-    return None if said is None else hash(repr(said))
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 
 class _Call:
@@ -76,7 +52,7 @@ class _Call:
         key: trace id and span id of the span that stands for it.
     """
 
-    __slots__ = ("_facts", "_observed", "end", "is_new", "is_opening", "key", "start")
+    __slots__ = ("_facts", "_observed", "is_new", "key")
 
     def __init__(self, observed: Observed) -> None:
         self.is_new = True
@@ -92,15 +68,13 @@ class _Call:
     @observed.setter
     def observed(self, observed: Observed) -> None:
         self._observed: Observed | None = observed
-        self._facts: _Facts | None = None
-        self.start, self.end = observed.start, observed.end
-        self.is_opening = observed.description.is_opening
+        self._facts: Facts | None = None
 
     @property
-    def facts(self) -> _Facts:
+    def facts(self) -> Facts:
         """What tells it from others."""
         if self._facts is None:
-            self._facts = _Facts.of(self.observed)
+            self._facts = Facts.of(self.observed)
         return self._facts
 
     def settle(self) -> None:
@@ -128,10 +102,18 @@ class CallJoiner:
 
     def __init__(self) -> None:
         self._below: OrderedDict[SpanKey, list[_Note]] = OrderedDict()
+        self._of_span: OrderedDict[SpanKey, _Call] = OrderedDict()
         self._of_trace: OrderedDict[int, list[_Call]] = OrderedDict()
+        self._of_answer: OrderedDict[str, _Call] = OrderedDict()
+        self._late: set[str] = set()
+
+    def take_late(self) -> set[str]:
+        """Return the instrumentations of calls that were logged before their content came."""
+        late, self._late = self._late, set()
+        return late
 
     def join(self, batch: Iterable[Observed]) -> list[Observed]:
-        """Give each call once, with all that its spans tell, and every span that is no call.
+        """Return each call once, with all that its spans tell, and every span that is no call.
 
         Args:
             batch: the finished spans of one export, in any order.
@@ -140,78 +122,136 @@ class CallJoiner:
             What is to be logged, in the order in which it ended. Spans that only repeat a call,
             or sum up calls below them, are left out.
         """
-        ordered = sorted(batch, key=lambda observed: observed.end)
+        spans = {observed.key: observed for observed in batch}
         kept: list[_Call] = []
-        for observed in ordered:
+        for observed in _from_below(spans):
             notes = self._below.pop(observed.key, [])
-            call = self._placed(observed, notes)
+            joinable = observed.description.kind in JOINABLE
+            new = _Call(observed)
+            call = self._known(new, notes, spans) if joinable else None
             if call is not None:
-                kept.append(call)
-                if observed.description.kind in _JOINABLE:
-                    notes = [_Note(call, 0), *notes]
+                if not call.is_new and not call.facts.has_content and new.facts.has_content:
+                    self._late.add(call.facts.scope)
+                _add(call, observed)
+            elif joinable and self._sums_up(new, notes):
+                self._pass_up(observed, notes)
+                continue
+            else:
+                call = new
+                kept.append(new)
+                if joinable:
+                    self._remember(new)
+                    notes = [_Note(new, 0), *notes]
+            if joinable:
+                _put(self._of_span, observed.key, call, _MAX_PARENTS)
             self._pass_up(observed, notes)
-        result = [call.observed for call in kept if not call.is_opening]
+        result = [call.observed for call in kept if not call.observed.description.is_opening]
         for call in kept:
-            if call.observed.description.kind in _JOINABLE:
+            if call.observed.description.kind in JOINABLE:
                 call.settle()
         return result
 
-    def _placed(self, observed: Observed, notes: Sequence[_Note]) -> _Call | None:
-        """Give the new call that a span stands for, or None where others do already."""
-        kind = observed.description.kind
-        new = _Call(observed)
-        if kind not in _JOINABLE:
-            return new
-        below = [
-            note.call
-            for note in notes
-            if note.call.facts.kind is kind and (kind.is_call or note.depth <= _NEAR)
-        ]
-        for call in below:
-            if _tell_the_same(call.facts, new.facts):
-                _add(call, observed)
-                return None
-        if kind.is_call and below and _sums_up(observed, below):
+    def _known(
+        self, new: _Call, notes: Sequence[_Note], spans: Mapping[SpanKey, Observed]
+    ) -> _Call | None:
+        """Return the call that a span tells of, where others have told of it already."""
+        for call in _near(notes, new):
+            if are_one_nested(call.facts, new.facts):
+                return call
+        if self._sums_up(new, notes):
             return None
-        parent = parent_key_of(observed.span)
+        for depth, key in enumerate(_upwards(new.observed, spans), 1):
+            above = self._of_span.get(key)
+            near = new.facts.kind.is_call or depth <= _NEAR
+            if above is not None and near and are_one_nested(new.facts, above.facts):
+                return above
+        parent = parent_key_of(new.observed.span)
         for note in self._below.get(parent, ()) if parent is not None else ():
-            if not note.call.is_new and note.call.is_opening:
+            if not note.call.is_new and note.call.facts.is_opening:
                 continue  # the beginning of a stream is not logged by itself
-            if _are_twins(note.call, new):
-                _add(note.call, observed)
-                return None
-        return self._elsewhere(new)
+            if are_one_beside(note.call.facts, new.facts):
+                return note.call
+        if not new.facts.kind.is_call:
+            return None
+        for call in self._of_trace.get(new.key[0], ()):
+            if are_one_elsewhere(call.facts, new.facts):
+                return call
+        other = self._of_answer.get(new.facts.response_id or "")
+        if other is not None and other.key[0] != new.key[0]:
+            return other if are_one_across_traces(other.facts, new.facts) else None
+        return None
 
-    def _elsewhere(self, new: _Call) -> _Call | None:
-        """Look for the same call anywhere in the trace.
+    def _sums_up(self, new: _Call, notes: Sequence[_Note]) -> bool:
+        if not new.facts.kind.is_call:
+            return False
+        return sums_up(new.facts, [call.facts for call in _near(notes, new)])
 
-        Spans of a framework that are never the current ones, as LangChain's, are no ancestors of
-        those that the client's instrumentation writes.
-        """
+    def _remember(self, new: _Call) -> None:
         if not new.observed.description.kind.is_call:
-            return new
-        known = self._of_trace.setdefault(new.key[0], [])
-        self._of_trace.move_to_end(new.key[0])
-        for call in known:
-            if _show_the_same(call, new):
-                _add(call, new.observed)
-                return None
+            return
+        known = self._of_trace.get(new.key[0], [])
         known.append(new)
-        del known[:-_MOST_NOTES]
-        while len(self._of_trace) > _MOST_TRACES:
-            self._of_trace.popitem(last=False)
-        return new
+        del known[:-_MAX_NOTES]
+        _put(self._of_trace, new.key[0], known, _MAX_TRACES)
+        if new.facts.response_id is not None:
+            _put(self._of_answer, new.facts.response_id, new, _MAX_ANSWERS)
 
     def _pass_up(self, observed: Observed, notes: Sequence[_Note]) -> None:
         parent = parent_key_of(observed.span)
         if parent is None or not notes:
             return
-        known = self._below.setdefault(parent, [])
+        known = self._below.get(parent, [])
         known.extend(_Note(note.call, note.depth + 1) for note in notes)
-        del known[: len(known) - _MOST_NOTES]
-        self._below.move_to_end(parent)
-        while len(self._below) > _MOST_PARENTS:
-            self._below.popitem(last=False)
+        del known[: len(known) - _MAX_NOTES]
+        _put(self._below, parent, known, _MAX_PARENTS)
+
+
+def _put(known: OrderedDict[_K, _V], key: _K, value: _V, most: int) -> None:
+    """Remember something as the newest, and forget the oldest past so many."""
+    known[key] = value
+    known.move_to_end(key)
+    while len(known) > most:
+        known.popitem(last=False)
+
+
+def _from_below(spans: Mapping[SpanKey, Observed]) -> list[Observed]:
+    """Return spans in the order in which they ended, but none before those inside of it.
+
+    A child that a stream keeps open ends after its parent, and within the same clock tick they may
+    end in any order.
+    """
+    ends = {key: observed.end for key, observed in spans.items()}
+    depths: dict[SpanKey, int] = {}
+    for key, observed in spans.items():
+        above = key
+        seen = {key}
+        for parent in _upwards(observed, spans):
+            if parent not in spans or parent in seen or len(seen) > _MAX_DEPTH:
+                break
+            seen.add(parent)
+            ends[parent] = max(ends[parent], ends[above])
+            above = parent
+        depths[key] = len(seen)
+    return sorted(spans.values(), key=lambda observed: (ends[observed.key], -depths[observed.key]))
+
+
+def _upwards(observed: Observed, spans: Mapping[SpanKey, Observed]) -> Iterator[SpanKey]:
+    """Yield the keys of the parent and what is above it, as far as the batch knows them."""
+    parent = parent_key_of(observed.span)
+    for _ in range(_MAX_DEPTH):
+        if parent is None:
+            return
+        yield parent
+        above = spans.get(parent)
+        parent = None if above is None else parent_key_of(above.span)
+
+
+def _near(notes: Sequence[_Note], new: _Call) -> Iterator[_Call]:
+    """Yield the calls below a span that may be the one that it tells of."""
+    kind = new.observed.description.kind
+    for note in notes:
+        if note.call.facts.kind is kind and (kind.is_call or note.depth <= _NEAR):
+            yield note.call
 
 
 def _add(call: _Call, other: Observed) -> None:
@@ -235,78 +275,7 @@ def _add(call: _Call, other: Observed) -> None:
         call.observed = replace(first, description=enriched(first.description, other.description))
     if other.through_gateway:
         call.observed = replace(call.observed, through_gateway=True)
-
-
-def _tell_the_same(inner: _Facts, outer: _Facts) -> bool:
-    """Tell whether nothing that two spans say keeps them from being of one call."""
-    if inner.kind is Kind.TOOL:
-        same_name = inner.tool_name == outer.tool_name or not (inner.tool_name and outer.tool_name)
-        return same_name and _agree(inner.arguments, outer.arguments)
-    if inner.kind is Kind.RETRIEVAL:
-        return _agree(inner.query, outer.query)
-    if inner.response_id and outer.response_id:
-        return inner.response_id == outer.response_id
-    if inner.models and outer.models and not inner.models & outer.models:
-        return False
-    if inner.has_failed is not outer.has_failed:
-        return False
-    if inner.usage is None or outer.usage is None:
-        return True
-    return _agree(inner.usage.input_tokens, outer.usage.input_tokens) and _agree(
-        inner.usage.output_tokens, outer.usage.output_tokens
-    )
-
-
-def _agree(one: object, other: object) -> bool:
-    return one is None or other is None or one == other
-
-
-def _sums_up(observed: Observed, below: Sequence[_Call]) -> bool:
-    """Tell whether a span that claims a call only repeats or sums up those below it."""
-    usage = observed.description.usage
-    if usage is None:
-        return observed.description.response_id is None and observed.description.failure is None
-    told = [call.facts.usage for call in below]
-    return usage.output_tokens == sum(
-        counted.output_tokens or 0 for counted in told if counted is not None
-    ) and usage.input_tokens == sum(
-        counted.input_tokens or 0 for counted in told if counted is not None
-    )
-
-
-def _are_twins(first: _Call, second: _Call) -> bool:
-    """Tell whether two spans below one parent are of one call.
-
-    Calls at the same time are common, so they must come from different instrumentations, and one
-    must have been seen from the beginning to the end of the other.
-    """
-    other = second.observed.description
-    if first.facts.kind is not other.kind or not other.kind.is_call:
-        return False
-    if other.is_completion:
-        asked = first.observed.description.request_model if first.is_new else None
-        return first.is_opening and asked == other.request_model
-    one, two = first.facts, second.facts
-    if one.scope == two.scope or not _tell_the_same(one, two):
-        return False
-    if one.response_id and one.response_id == two.response_id:
-        return first.start <= second.end and second.start <= first.end
-    return _holds(first, second) or _holds(second, first)
-
-
-def _show_the_same(first: _Call, second: _Call) -> bool:
-    """Tell whether two spans in one trace, wherever, are of one call beyond doubt."""
-    one, two = first.facts, second.facts
-    if one.scope == two.scope or one.kind is not two.kind or not _tell_the_same(one, two):
-        return False
-    if one.response_id and one.response_id == two.response_id:
-        return first.start <= second.end and second.start <= first.end
-    if not (_holds(first, second) or _holds(second, first)):
-        return False
-    if one.output is not None and two.output is not None:
-        return one.output == two.output
-    return one.usage is not None and one.usage == two.usage
-
-
-def _holds(outer: _Call, inner: _Call) -> bool:
-    return outer.start <= inner.start and inner.end <= outer.end
+    is_around = other.span.parent is not None or other.start <= first.start
+    if call.key[0] != other.key[0] and first.span.parent is None and is_around:
+        # The root of a trace of its own, in the place where the framework knows it to be.
+        call.observed = replace(call.observed, place=other.span)

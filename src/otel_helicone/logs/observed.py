@@ -24,6 +24,7 @@ class Observed:
         start: when the call began, in nanoseconds since 1970.
         end: when it ended, likewise; never before its start.
         through_gateway: whether the call went through Helicone's gateway, which has logged it.
+        place: the span that knows the place of the call better; None where it is the span itself.
     """
 
     span: ReadableSpan
@@ -31,6 +32,7 @@ class Observed:
     start: int
     end: int
     through_gateway: bool = False
+    place: ReadableSpan | None = None
 
     @property
     def key(self) -> SpanKey:
@@ -45,12 +47,12 @@ class Observed:
 
 
 def key_of(span: ReadableSpan) -> SpanKey:
-    """Give a span's trace id and span id."""
+    """Return a span's trace id and span id."""
     context = span.context
     return (context.trace_id, context.span_id) if context is not None else (0, 0)
 
 
 def parent_key_of(span: ReadableSpan) -> SpanKey | None:
-    """Give those of its parent, None at a root."""
+    """Return those of its parent, None at a root."""
     parent = span.parent
     return None if parent is None else (parent.trace_id, parent.span_id)

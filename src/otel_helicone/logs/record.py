@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from otel_helicone.dialects.description import Json
+from otel_helicone.logs.media import without_media
 from otel_helicone.logs.shortening import shortened
 from otel_helicone.primitives.header_names import REQUEST_ID, property_header
 from otel_helicone.session_context.current import SessionContext
@@ -57,20 +58,26 @@ class LogRecord:
     omit_response: bool = False
 
     def to_bytes(self, most: int) -> bytes:
-        """Give the body of the post, the same bytes at each call.
+        """Return the body of the post, the same bytes at each call.
 
         Args:
-            most: how long it may be, in bytes; past that the texts in it are shortened, with a
-                mark, and the property ``content-shortened`` says so.
+            most: how long it may be, in bytes; past that marks take the place of pictures and
+                files, then of the middle of long texts, and the property ``content-shortened``
+                says so.
         """
         whole = to_bytes(self._envelope(self.request, self.response, cut=False))
         if len(whole) <= most:
             return whole
+        request, response = self.request, self.response
+        # Pictures and files go before any text is touched, the largest first.
+        for longest in (65_536, 1_024, 0):
+            request, response = without_media(request, longest), without_media(response, longest)
+            body = to_bytes(self._envelope(request, response, cut=True))
+            if len(body) <= most:
+                return body
         for longest in (65_536, 16_384, 4_096, 1_024, 256, 64):
             body = to_bytes(
-                self._envelope(
-                    shortened(self.request, longest), shortened(self.response, longest), cut=True
-                )
+                self._envelope(shortened(request, longest), shortened(response, longest), cut=True)
             )
             if len(body) <= most:
                 return body

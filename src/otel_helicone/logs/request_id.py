@@ -32,7 +32,7 @@ def request_id_of(key: SpanKey) -> str:
 
 # Calls that were logged under another id than their span's: by the gateway, or by a span that saw
 # the same call. An entry takes about 250 bytes.
-_MOST_KNOWN: Final = 4096
+_MAX_KNOWN: Final = 4096
 _known: Final[OrderedDict[SpanKey, str]] = OrderedDict()
 _lock: Final = ForkedLock()
 
@@ -41,12 +41,12 @@ def note_request_id(key: SpanKey, request_id: str) -> None:
     """Remember that the call of a span was logged under another id than its own."""
     with _lock:
         _known[key] = request_id
-        while len(_known) > _MOST_KNOWN:
+        while len(_known) > _MAX_KNOWN:
             _known.popitem(last=False)
 
 
 def request_id_for(key: SpanKey) -> str:
-    """Give the request id under which the call of a span was logged."""
+    """Return the request id under which the call of a span was logged."""
     with _lock:
         known = _known.get(key)
     return request_id_of(key) if known is None else known

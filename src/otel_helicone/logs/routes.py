@@ -32,7 +32,7 @@ _VERSION: Final = re.compile(r"-v\d+(:\d+)?$")
 
 
 def path_for(description: Description) -> str:
-    """Give the path of the log API for a call to a model.
+    """Return the path of the log API for a call to a model.
 
     Args:
         description: the call.
@@ -48,7 +48,7 @@ def path_for(description: Description) -> str:
 
 
 def bare_model(model: str) -> str:
-    """Give the name under which the provider itself lists a model.
+    """Return the name under which the provider itself lists a model.
 
     ``openai/gpt-4o-mini`` is ``gpt-4o-mini``; Claude has names of their own on Bedrock
     (``us.anthropic.claude-3-haiku-20240307-v1:0``) and on Vertex AI

@@ -9,17 +9,17 @@ from otel_helicone.dialects.description import Json
 
 __all__ = ["shortened"]
 
-_DEEPEST: Final = 64
+_MAX_DEPTH: Final = 64
 
 
 def shortened(value: Json, longest: int) -> Json:
-    """Give a copy in which no text is longer than so many characters.
+    """Return a copy in which no text is longer than so many characters.
 
     Args:
         value: the body.
         longest: the limit; a longer text loses its middle to a mark that says how much is missing.
     """
-    return _shortened(value, longest, _DEEPEST)
+    return _shortened(value, longest, _MAX_DEPTH)
 
 
 def _shortened(value: Json, longest: int, levels: int) -> Json:

@@ -14,6 +14,7 @@ from otel_helicone.dialects.describe import describe, speaks_any
 from otel_helicone.dialects.description import Description, Failure, Json, Kind
 from otel_helicone.injection import gateway_calls
 from otel_helicone.logs.bodies import bodies_of
+from otel_helicone.logs.holding import HeldCalls
 from otel_helicone.logs.joining import CallJoiner
 from otel_helicone.logs.observed import Observed, SpanKey, key_of, parent_key_of
 from otel_helicone.logs.placing import Placer
@@ -95,15 +96,19 @@ class Translator:
         redact: Redact | None = None,
         properties: Mapping[str, str] | None = None,
         placer: Placer | None = None,
+        held: HeldCalls | None = None,
     ) -> None:
         """Describe what is to be logged; see :class:`otel_helicone.HeliconeSpanExporter`.
 
         Args:
             placer: gives spans their session context; by default it goes by what each export holds.
+            held: where calls without content wait; by default none does. Whoever gives it asks
+                for those that are due as well.
         """
         self._settings = _Settings(include, capture_content, redact, dict(properties or {}))
         self._joiner = CallJoiner()
         self._placer = Placer() if placer is None else placer
+        self._held = held
         self._lock = ForkedLock()
 
     def records(self, spans: Sequence[ReadableSpan], known: Iterable[ReadableSpan] = ()) -> Records:
@@ -121,6 +126,28 @@ class Translator:
         skipped: Counter[Skipped] = Counter()
         logged = self._logged(spans, known, skipped)
         return Records(logged, self._record, skipped)
+
+    def due_records(self, *, release_all: bool = False) -> Records:
+        """Make the log records of calls that have waited long enough for their content.
+
+        Args:
+            release_all: whether the time does not count.
+        """
+        skipped: Counter[Skipped] = Counter()
+        chosen: list[tuple[Observed, SessionContext]] = []
+        try:
+            with self._lock:
+                if self._held is not None:
+                    due = self._held.due(release_all=release_all)
+                    chosen = self._chosen(due, {}, skipped)
+        except Exception:
+            log_failure_once("logging calls that have waited")
+        return Records(chosen, self._record, skipped)
+
+    def seconds_until_due(self) -> float | None:
+        """Return how long no call has waited long enough; None where none waits."""
+        with self._lock:
+            return None if self._held is None else self._held.seconds_until_due()
 
     def remember(self, spans: Iterable[ReadableSpan]) -> None:
         """Have spans that were logged before, by another process, taken for that.
@@ -151,23 +178,42 @@ class Translator:
         skipped: Counter[Skipped],
     ) -> list[tuple[Observed, SessionContext]]:
         own = self._observe(spans, skipped)
-        batch = {**self._observe(known, Counter()), **own}
+        around = self._observe(known, Counter())
         try:
             with self._lock:
-                _tell_http_statuses(batch)
-                calls = self._joiner.join([batch[key] for key in own])
-                skipped["joined"] += len(own) - len(calls)
-                included = [observed for observed in calls if self._includes(observed)]
-                skipped["filtered"] += len(calls) - len(included)
-                joined = [observed for observed in included if not _was_logged(observed, batch)]
-                skipped["gateway"] += len(included) - len(joined)
-                # Helicone keeps milliseconds; logs of the same one are shown as they came.
-                joined.sort(key=lambda observed: observed.start)
-                return [(observed, self._placer.place(observed, batch)) for observed in joined]
+                # Before any waits: the span of its request may not be there when it goes.
+                _tell_http_statuses(own, around)
+                return self._chosen(
+                    own if self._held is None else self._held.admit(own), around, skipped
+                )
         except Exception:
             skipped["unreadable"] += len(own)
             log_failure_once("joining the spans of a call")
             return []
+
+    def _chosen(
+        self,
+        own: dict[SpanKey, Observed],
+        around: dict[SpanKey, Observed],
+        skipped: Counter[Skipped],
+    ) -> list[tuple[Observed, SessionContext]]:
+        batch = {**around, **own}
+        calls = self._joiner.join(own.values())
+        if self._held is not None:
+            self._held.content_came_too_late(self._joiner.take_late())
+        skipped["joined"] += len(own) - len(calls)
+        included = [observed for observed in calls if self._includes(observed)]
+        skipped["filtered"] += len(calls) - len(included)
+        joined = [observed for observed in included if not _was_logged(observed, batch)]
+        skipped["gateway"] += len(included) - len(joined)
+        # Helicone keeps milliseconds; logs of the same one are shown as they came.
+        joined.sort(key=lambda observed: observed.start)
+        return [(observed, self._place(observed, batch)) for observed in joined]
+
+    def _place(self, observed: Observed, batch: Mapping[SpanKey, Observed]) -> SessionContext:
+        if observed.place is not None:
+            observed = replace(observed, span=observed.place)
+        return self._placer.place(observed, batch)
 
     def _observed(self, span: ReadableSpan) -> Observed:
         attributes = span.attributes or {}
@@ -269,24 +315,23 @@ def _is_gateway(description: Description) -> bool:
     return is_helicone(normal_host(address), description.server_port)
 
 
-def _tell_http_statuses(batch: dict[SpanKey, Observed]) -> None:
-    """Give failed calls the HTTP status that only the span of their request has."""
-    for observed in list(batch.values()):
+def _tell_http_statuses(own: dict[SpanKey, Observed], around: Mapping[SpanKey, Observed]) -> None:
+    """Tell failed calls the HTTP status that only the span of their request has."""
+    for observed in [*around.values(), *own.values()]:
         if observed.span.kind is not SpanKind.CLIENT or observed.description.kind.is_call:
             continue
-        parent = batch.get(parent_key_of(observed.span) or (0, 0))
+        parent = own.get(parent_key_of(observed.span) or (0, 0))
         attributes = observed.span.attributes or {}
         status = attributes.get("http.response.status_code", attributes.get("http.status_code"))
         if parent is None or not isinstance(status, int) or status < 400:
             continue
         failed = parent.description
         if failed.kind.is_call and failed.failure is not None and failed.http_status is None:
-            told = replace(failed, http_status=status)
-            batch[parent.key] = replace(parent, description=told)
+            own[parent.key] = replace(parent, description=replace(failed, http_status=status))
 
 
 def _was_logged(observed: Observed, batch: dict[SpanKey, Observed]) -> bool:
-    """Tell whether Helicone's gateway has logged a call already."""
+    """Return whether Helicone's gateway has logged a call already."""
     if observed.through_gateway:
         return True
     if not observed.description.kind.is_call:

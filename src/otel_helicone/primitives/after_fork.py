@@ -1,4 +1,4 @@
-"""Locks that are free again in the child of a fork, whoever held them in the parent."""
+"""Locks that are free in the child of a fork, and that their own thread may take again."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ __all__ = ["ForkedLock"]
 
 
 class ForkedLock:
-    """A lock that is made anew in the child of a fork.
+    """A lock that is made anew in the child of a fork, and is re-entrant.
 
-    A thread of the parent may hold a lock at the moment of the fork. The child has no such thread,
+    A signal handler or a finalizer that interrupts its holder may take it again. A thread of the parent may hold a lock at the moment of the fork. The child has no such thread,
     so the lock would never be released there.
     """
 
     __slots__ = ("__weakref__", "_lock")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         _locks.add(self)
 
     def __enter__(self) -> None:
@@ -35,7 +35,7 @@ class ForkedLock:
         self._lock.release()
 
     def _renew(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
 
 _locks: WeakSet[ForkedLock] = WeakSet()

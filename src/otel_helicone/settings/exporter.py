@@ -176,7 +176,8 @@ class ExporterSettings(ScoreExporterSettings):
     )
     max_body_bytes: int = setting(
         "HELICONE_MAX_BODY_BYTES",
-        "how long one post may be, in bytes; the texts in a longer one are shortened",
+        "how long one post may be, in bytes; in a longer one marks take the place of pictures and"
+        " files, then of the middle of long texts",
         parse=whole,
         check=whole_between(
             _MIN_BODY_BYTES,
