@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from otel_helicone.local.log_api.javascript import without_lone_surrogates
+from otel_helicone.local.storage.errors import DamagedRow
 from otel_helicone.local.storage.records import RequestRecord, SessionRecord
 
 __all__ = [
@@ -80,6 +81,8 @@ SESSION_COLUMNS: Final = (
 _BODIES_AT: Final = len(REQUEST_COLUMNS)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+# What JSON and times say to bytes of something else.
+_NOT_AS_STORED: Final = (ValueError, TypeError, OverflowError)
 
 
 def microseconds(time: datetime) -> int:
@@ -138,7 +141,17 @@ def record_of(row: tuple[Any, ...]) -> RequestRecord:
     Args:
         row: values in the order of :data:`REQUEST_COLUMNS`, then those of :data:`BODY_COLUMNS` or
             nothing, for a record without its bodies.
+
+    Raises:
+        DamagedRow: where they are not what was stored.
     """
+    try:
+        return _record_of(row)
+    except _NOT_AS_STORED as error:
+        raise DamagedRow(f"a request that is none: {error}") from error
+
+
+def _record_of(row: tuple[Any, ...]) -> RequestRecord:
     # By position: by name it takes 7 µs instead of 4, and pages read ten thousand of them.
     # fmt: off
     (
@@ -165,12 +178,18 @@ def session_of(row: tuple[Any, ...]) -> SessionRecord:
 
     Args:
         row: values in the order of :data:`SESSION_COLUMNS`, then the users as a JSON list.
+
+    Raises:
+        DamagedRow: where they are not what was stored.
     """
-    values = dict(zip(SESSION_COLUMNS, row, strict=False))
-    for time in ("started_at", "ended_at", "changed_at"):
-        values[time] = time_of(values[time])
-    users = tuple(sorted(user for user in json.loads(row[-1]) if user))
-    return SessionRecord(**values, user_ids=users)
+    try:
+        values = dict(zip(SESSION_COLUMNS, row, strict=False))
+        for time in ("started_at", "ended_at", "changed_at"):
+            values[time] = time_of(values[time])
+        users = tuple(sorted(user for user in json.loads(row[-1]) if user))
+        return SessionRecord(**values, user_ids=users)
+    except _NOT_AS_STORED as error:
+        raise DamagedRow(f"a session that is none: {error}") from error
 
 
 def stored_properties(properties: Mapping[str, str]) -> dict[str, str]:
