@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from otel_helicone.local.access.rules import WrongAccess
+from otel_helicone.local.command_output import failed, requests, run, say
 from otel_helicone.local.commands import store_path
 from otel_helicone.local.serve_settings import (
     ServeArguments,
@@ -21,7 +21,7 @@ from otel_helicone.local.serve_settings import (
     read_serve_settings,
 )
 from otel_helicone.local.server import LocalHelicone, PortTaken
-from otel_helicone.local.storage.schema import StoreError
+from otel_helicone.local.storage.unwritten import UnwrittenRequests
 
 __all__ = ["serve"]
 
@@ -36,31 +36,51 @@ def serve(store: Path, arguments: ServeArguments) -> int:
     Returns:
         The exit code: 0 after a stop, 1 where the server could not run, 2 for a wrong argument.
     """
+    return run(lambda: _serve(store, arguments))
+
+
+def _serve(store: Path, arguments: ServeArguments) -> int:
     try:
         settings = read_serve_settings(arguments, os.environ)
         helicone = _server(store, arguments, settings)
     except WrongServeSetting as error:
-        return _failed(str(error), 2)
+        return failed(str(error), 2)
     except WrongAccess as error:
-        return _failed(f"--allow-host or --allow-origin: {error}", 2)
+        return failed(f"--allow-host or --allow-origin: {error}", 2)
     except ValueError as error:
-        return _failed(f"--upstream: {error}", 2)
+        return failed(f"--upstream: {error}", 2)
     try:
         with _stop_signals() as stop, helicone:
             # What is there by now stays: the collector need not walk over it for each page.
             gc.freeze()
-            _say(_greeting(helicone, arguments.upstream))
+            say(_greeting(helicone, arguments.upstream))
             # Looked at now and then, so that a server that fell over is noticed.
             while helicone.is_running and not stop.wait(1.0):
                 pass
     except PortTaken as error:
-        return _failed(f"{error}. Choose another one with --port, or --port 0 for a free one.")
-    except StoreError as error:
-        return _failed(str(error))
+        return failed(f"{error}. Choose another one with --port, or --port 0 for a free one.")
+    stopped = "Stopped" if stop.is_set() else "The server stopped by itself"
+    missing = _missing(helicone.unwritten)
+    if missing:
+        return failed(f"{stopped}; {missing}")
     if not stop.is_set():
-        return _failed("the server stopped by itself")
-    _say("Stopped; everything that came in is stored.")
+        return failed("the server stopped by itself")
+    say("Stopped; everything that came in is stored.")
     return 0
+
+
+def _missing(unwritten: UnwrittenRequests) -> str:
+    """Say what is not in the store; nothing where all is."""
+    said = []
+    if unwritten.path is not None:
+        said.append(
+            f"{requests(unwritten.kept)} could not be written to the store and"
+            f" {'is' if unwritten.kept == 1 else 'are'} in {unwritten.path}, for"
+            f" `otel-helicone import`"
+        )
+    if unwritten.lost:
+        said.append(f"{requests(unwritten.lost)} {'is' if unwritten.lost == 1 else 'are'} lost")
+    return f"{'; '.join(said)}." if said else ""
 
 
 def _server(store: Path, arguments: ServeArguments, settings: ServeSettings) -> LocalHelicone:
@@ -122,14 +142,3 @@ def _greeting(helicone: LocalHelicone, upstream: str | None) -> str:
 def _quoted(path: Path) -> str:
     text = str(path)
     return f'"{text}"' if " " in text else text
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    # At once, also into a pipe: a script waits for the base_url.
-    sys.stdout.flush()
-
-
-def _failed(message: str, code: int = 1) -> int:
-    sys.stderr.write(f"otel-helicone: {message}\n")
-    return code

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sqlite3
 from pathlib import Path
 from typing import Final
@@ -63,8 +62,7 @@ def _kind(error: BaseException) -> int | None:
 
 
 def _damaged(path: Path, error: Exception) -> str:
-    saved = path.with_name(f"{path.name}.recovered")
     return (
-        f"The store {path} is damaged ({error}): stop what uses it, and save what can be read with"
-        f" `sqlite3 {shlex.quote(str(path))} .recover | sqlite3 {shlex.quote(str(saved))}`."
+        f"The store {path} is damaged ({error}): use a backup or another --store. Sessions that can"
+        " still be read can be saved one by one, with `otel-helicone export ID`."
     )
