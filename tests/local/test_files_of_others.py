@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -105,7 +105,8 @@ def test_a_store_that_another_program_holds_is_left_alone(folder: Path) -> None:
     before = snapshot(folder)
     # Whoever reads the file in this process meanwhile would let go of the lock.
     with hold_locked(folder / "good.db"):
-        running = {use: start(one) for use, one in commands(folder, folder / "good.db").items()}
+        uses = commands(folder, folder / "good.db")
+        running = {use: start(uses[use]) for use in ("sessions", "export", "import", "serve")}
         answers = {use: ended(process) for use, process in running.items()}
     for use, (code, out, err) in answers.items():
         assert (code, out, is_a_sentence(err)) == (1, "", True), (use, err)
@@ -260,8 +261,13 @@ def test_a_store_that_cannot_be_written_can_be_read(
     exporting = ["export", "--store", str(store), "--output", str(output)]
     assert read_only(folder, exporting)[0] == 0
     assert len(output.read_text().splitlines()) == 4
+    assert snapshot(folder) == before
+
+
+def test_what_would_write_to_a_store_that_cannot_be_written_says_so(folder: Path) -> None:
+    before = snapshot(folder)
     for use in ("import", "serve", "export"):
-        code, out, err = read_only(folder, commands(folder, store)[use])
+        code, out, err = read_only(folder, commands(folder, folder / "good.db")[use])
         assert (code, out, is_a_sentence(err)) == (1, "", True), (use, err)
     assert snapshot(folder) == before
 
@@ -292,20 +298,37 @@ def test_where_there_is_no_room_nothing_is_left_behind(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-def test_output_that_goes_nowhere_is_said(folder: Path) -> None:
-    for use in ("sessions", "session", "json", "export to standard output", "import", "serve"):
-        with Path("/dev/full").open("w") as full:
-            done = subprocess.run(
-                [*COMMAND, *commands(folder, folder / "good.db")[use]],
-                stdout=full,
-                stderr=subprocess.PIPE,
-                text=True,
-                timeout=SECONDS,
-                check=False,
-            )
-        assert (done.returncode, is_a_sentence(done.stderr)) == (1, True), (use, done.stderr)
-        assert "standard output cannot be written: No space left" in done.stderr
-    assert main([*commands(folder, folder / "good.db")["export"][:-1], "/dev/full"]) == 1
+def test_output_that_goes_nowhere_is_said(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uses = commands(folder, folder / "good.db")
+    for use in ("sessions", "session", "json", "export to standard output", "import"):
+        # What is left in its buffer can't be written when it is closed, either.
+        with suppress(OSError), Path("/dev/full").open("w") as full:
+            monkeypatch.setattr("sys.stdout", full)
+            code = main(uses[use])
+        monkeypatch.undo()
+        assert code == 1
+        err = capsys.readouterr().err
+        assert is_a_sentence(err), (use, err)
+        assert "standard output cannot be written: No space left" in err
+    assert main([*uses["export"][:-1], "/dev/full"]) == 1
+    assert "/dev/full cannot be written: No space left" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("use", ["sessions", "serve"])
+def test_output_that_goes_nowhere_is_said_once(folder: Path, use: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, *commands(folder, folder / "good.db")[use]],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    assert (done.returncode, is_a_sentence(done.stderr)) == (1, True)
 
 
 def test_an_export_that_is_stopped_leaves_the_earlier_one(folder: Path) -> None:

@@ -314,7 +314,7 @@ def steps_of(path: Path, *rounds: list[Change]) -> int:
         return 0
 
     with closing(connect(path, create=True)) as connection:
-        changing = Changing(connection)
+        changing = Changing(connection, summed_anew=50)
         for changes in rounds:
             steps = 0
             connection.set_progress_handler(count, 1000)
@@ -343,7 +343,7 @@ def test_the_work_grows_with_the_requests_of_a_session_and_no_faster(
     tmp_path: Path, together: bool, second: str
 ) -> None:
     taken = []
-    for number in (600, 2400):
+    for number in (300, 1200):
         first = of_one_session(number, together)
         rounds: dict[str, list[list[Any]]] = {
             "none": [first],
