@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 from otel_helicone.local.storage.errors import StoreError
 
@@ -19,11 +23,13 @@ def run(work: Callable[[], int]) -> int:
         work: returns the exit code.
 
     Returns:
-        The exit code: 1 where the store or standard output cannot be used, 130 after Ctrl-C.
+        The exit code: 1 where the store or standard output cannot be used, 130 after Ctrl-C or
+        SIGTERM.
     """
     try:
-        code = work()
-        sys.stdout.flush()
+        with _ended_by_sigterm():
+            code = work()
+            sys.stdout.flush()
     except StoreError as error:
         return failed(str(error))
     except BrokenPipeError:
@@ -35,6 +41,23 @@ def run(work: Callable[[], int]) -> int:
         sys.stdout = io.StringIO()
         return failed(f"standard output cannot be written: {reason_of(error)}")
     return code
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Have SIGTERM end the work as Ctrl-C does, so that nothing half done is left behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, on_signal)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def say(text: str) -> None:

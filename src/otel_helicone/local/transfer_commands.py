@@ -59,17 +59,21 @@ def _export(store: Path, start_of_id: str | None, output: str | None) -> int:
         session_id = None if start_of_id is None else find_session_id(reader, start_of_id)
     except NotOneSession as error:
         return failed(str(error))
-    # Read before anything is written: where the store is none, there is nothing to write.
-    records = _begun(reader.each_request(session_id))
+    with reader.counted_requests(session_id) as (count, records):
+        # Read before anything is written: where the store is none, there is nothing to write.
+        return _write(store, count, _begun(records), output)
+
+
+def _write(store: Path, count: int, records: Iterable[RequestRecord], output: str | None) -> int:
     if output is None or output == _STANDARD:
         if _is_standard_output(store):
             return failed(f"standard output is the store {store}: nothing was written")
-        for line in exported_lines(records):
+        for line in exported_lines(records, count):
             sys.stdout.write(line + "\n")
         return 0
     try:
-        with _writing(output) as file, _counting("Written") as count:
-            for line in exported_lines(count(records)):
+        with _writing(output) as file, _counting("Written") as counted:
+            for line in exported_lines(counted(records), count):
                 file.write(line + "\n")
     except OutputRefused as error:
         return failed(str(error))

@@ -117,10 +117,6 @@ class Changing:
         self._summaries.finish(_now())
         self._connection.execute("UPDATE state SET changes = changes + 1")
 
-    def forget(self) -> None:
-        """Forget what a transaction that was rolled back has made."""
-        self._summaries.forget()
-
     def kept(self, record: RequestRecord) -> RequestRecord:
         """Return what is kept of a request.
 

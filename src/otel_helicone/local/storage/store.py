@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from otel_helicone.local.storage.columns import (
     record_of,
     session_of,
 )
+from otel_helicone.local.storage.errors import DamagedRow
 from otel_helicone.local.storage.filters import (
     SessionFigures,
     SessionFilter,
@@ -115,18 +117,36 @@ class Store:
         Args:
             session_id: give only those of the sessions with this id.
         """
+        with self.counted_requests(session_id) as (_, records):
+            yield from records
+
+    @contextmanager
+    def counted_requests(
+        self, session_id: str | None = None
+    ) -> Iterator[tuple[int, Iterator[RequestRecord]]]:
+        """Open the store, and tell how many requests there are; none comes in or goes meanwhile.
+
+        Args:
+            session_id: count and give only those of the sessions with this id.
+
+        Returns:
+            Their number, and what gives them one by one, as long as the context is not left.
+        """
         where, values = "", list[Cell]()
         if session_id is not None:
             where = "WHERE session IN (SELECT number FROM session WHERE session_id = ?)"
             values = [session_id]
         with reading(self.path) as connection:
+            connection.execute("BEGIN")
+            (count,) = connection.execute(
+                f"SELECT count(*) FROM request {where}", values
+            ).fetchone()
             rows = connection.execute(
                 f"SELECT {_WITH_BODY} FROM request JOIN body USING (row) {where}"
                 " ORDER BY request.row",
                 values,
             )
-            for row in rows:
-                yield record_of(row)
+            yield count, _counted(rows, count)
 
     def request(self, request_id: str) -> RequestRecord | None:
         """Return one request, or None; the one that was stored last where several have the id.
@@ -277,3 +297,13 @@ class Store:
     def _rows(self, query: str, values: Sequence[Cell]) -> list[tuple[Any, ...]]:
         with reading(self.path) as connection:
             return connection.execute(query, values).fetchall()
+
+
+def _counted(rows: Iterable[tuple[Any, ...]], count: int) -> Iterator[RequestRecord]:
+    """Return rows as records, and say where they are fewer than there are requests."""
+    read = 0
+    for row in rows:
+        yield record_of(row)
+        read += 1
+    if read != count:
+        raise DamagedRow(f"{count - read} of {count} requests are without their bodies")

@@ -24,11 +24,12 @@ __all__ = [
 ]
 
 FIRST_LINE: Final = {"otel_helicone_export": 1}
-"""What the first line says, with the version of the form."""
+"""What the first line says at least: the version of the form."""
 
 MAX_LINE: Final = 64 * 1024 * 1024
 """How long a line may be, in characters. Bodies are stored up to a mebibyte each."""
 
+_COUNT: Final = "requests"
 _MAX_FIRST_LINE: Final = 1000
 _GZIP: Final = b"\x1f\x8b"
 _MAX_NUMBER: Final = 10**13
@@ -44,16 +45,18 @@ class NotAnExport(Exception):
     """A line is none that an export has; the text says which line, and what is wrong with it."""
 
 
-def exported_lines(records: Iterable[RequestRecord]) -> Iterator[str]:
+def exported_lines(records: Iterable[RequestRecord], count: int | None = None) -> Iterator[str]:
     """Write records, a line each after the first.
 
     Args:
         records: the requests.
+        count: how many there are, so that a file that was cut off is known by it; None where it
+            is not known yet.
 
     Yields:
         Lines of ASCII without their ends.
     """
-    yield json.dumps(FIRST_LINE)
+    yield json.dumps(FIRST_LINE if count is None else {**FIRST_LINE, _COUNT: count})
     for record in records:
         values = {field.name: getattr(record, field.name) for field in fields(RequestRecord)}
         values["properties"] = dict(record.properties)
@@ -88,13 +91,26 @@ def imported_records(lines: Iterable[str]) -> Iterator[RequestRecord]:
     """
     numbered = _filled_lines(lines)
     for number, line in numbered:
-        if _parsed(line, number) != FIRST_LINE:
+        first = _parsed(line, number)
+        count = first.pop(_COUNT, None) if isinstance(first, dict) else None
+        if first != FIRST_LINE or not (count is None or type(count) is int):
             raise NotAnExport(
                 f"line {number} is not {json.dumps(FIRST_LINE)}: this is no file that"
                 " `otel-helicone export` wrote, or it was written by a later version"
             )
-        return (_record(_parsed(line, number), number) for number, line in numbered)
+        return _read(numbered, count)
     raise NotAnExport("there is nothing in it")
+
+
+def _read(numbered: Iterable[tuple[int, str]], count: int | None) -> Iterator[RequestRecord]:
+    read = 0
+    for number, line in numbered:
+        yield _record(_parsed(line, number), number)
+        read += 1
+    if count is not None and read != count:
+        raise NotAnExport(
+            f"it has {read} requests where its first line says {count}: it was cut off, or changed"
+        )
 
 
 def _filled_lines(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
