@@ -144,6 +144,28 @@ def test_what_is_missing_is_not_made_by_reading(
     assert snapshot(folder) == before
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "good.db/below", "loop", "loop/below"])
+def test_a_path_that_leads_nowhere_is_said(
+    folder: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "loop").symlink_to("loop")
+    before = snapshot(folder)
+    path, good, export = folder / name, folder / "good.db", folder / "e.jsonl"
+    uses = commands(folder, path)
+    serving = start(uses.pop("serve"))
+    uses["output"] = ["export", "--store", str(good), "--output", str(path)]
+    uses["input"] = ["import", str(path), "--store", str(good)]
+    uses["second input"] = ["import", str(export), str(path), "--store", str(folder / "new.db")]
+    for use, arguments in uses.items():
+        assert main(arguments) == 1, use
+        out, err = capsys.readouterr()
+        assert (out, is_a_sentence(err)) == ("", True), (use, err)
+        assert str(path) in err, use
+    code, out, err = ended(serving)
+    assert (code, out, is_a_sentence(err)) == (1, "", True), err
+    assert snapshot(folder) == before
+
+
 @pytest.mark.parametrize("suffix", ["", "-wal"])
 def test_an_empty_file_is_no_store_to_read(
     folder: Path, suffix: str, capsys: pytest.CaptureFixture[str]

@@ -37,6 +37,8 @@ def run(work: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         return failed("stopped", 130)
     except OSError as error:
+        if error.filename is not None:
+            return failed(f"{error.filename}: {reason_of(error)}")
         # Python would complain once more when it flushes at the end.
         sys.stdout = io.StringIO()
         return failed(f"standard output cannot be written: {reason_of(error)}")

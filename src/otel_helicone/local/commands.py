@@ -13,7 +13,7 @@ import platformdirs
 from otel_helicone.local.command_output import failed, run, say
 from otel_helicone.local.json_output import as_json
 from otel_helicone.local.session_ids import NotOneSession, find_session_id
-from otel_helicone.local.storage.errors import StoreError
+from otel_helicone.local.storage.errors import NoStore, StoreError
 from otel_helicone.local.storage.records import SessionRecord
 from otel_helicone.local.storage.store import Store
 from otel_helicone.local.terminal import (
@@ -110,7 +110,5 @@ def _with_hint(store: Path, read: Callable[[], _Read]) -> _Read:
     """Read, and say where a store comes from where there is none."""
     try:
         return read()
-    except StoreError as error:
-        if store.exists():
-            raise
+    except NoStore as error:
         raise StoreError(f"{error} `otel-helicone serve` makes one.") from error

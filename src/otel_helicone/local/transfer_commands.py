@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing, contextmanager
 from io import TextIOWrapper
 from itertools import chain, islice
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import IO, Final
 
 from rich.console import Console
@@ -141,8 +142,13 @@ def _writer(store: Path) -> StoreWriter:
 
 def _is_stream(name: str) -> bool:
     """Return whether a file can be read only once."""
-    path = Path(name)
-    return name == _STANDARD or (path.exists() and not path.is_file() and not path.is_dir())
+    if name == _STANDARD:
+        return True
+    try:
+        mode = Path(name).stat().st_mode
+    except OSError:
+        return False  # which is said when it is read
+    return not (S_ISREG(mode) or S_ISDIR(mode))
 
 
 def _wait(writer: StoreWriter) -> None:

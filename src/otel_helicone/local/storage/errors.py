@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-__all__ = ["DamagedRow", "StoreError", "is_locked", "is_not_writable", "store_error"]
+__all__ = ["DamagedRow", "NoStore", "StoreError", "is_locked", "is_not_writable", "store_error"]
 
 # The low byte of SQLite's extended codes is the kind of error.
 _KIND: Final = 0xFF
@@ -14,6 +14,10 @@ _KIND: Final = 0xFF
 
 class StoreError(Exception):
     """A store cannot be used; the text says which and why, for the person at the terminal."""
+
+
+class NoStore(StoreError):
+    """There is no file."""
 
 
 class DamagedRow(Exception):

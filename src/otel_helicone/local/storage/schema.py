@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from otel_helicone.local.storage.errors import StoreError, store_error
+from otel_helicone.local.storage.errors import NoStore, StoreError, store_error
 from otel_helicone.local.storage.summaries import rebuild
 
 __all__ = [
@@ -228,7 +228,7 @@ def check_file(path: Path, *, may_be_missing: bool) -> None:
         if not path.exists():
             if may_be_missing:
                 return
-            raise StoreError(f"There is no store at {path}.")
+            raise NoStore(f"There is no store at {path}.")
         if path.is_dir():
             raise StoreError(f"{path} is a folder, not a store.")
         if not path.is_file():
