@@ -166,12 +166,12 @@ def test_what_can_be_kept_nowhere_is_counted_and_its_sender_told(
     tmp_path: Path, http: httpx2.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = tmp_path / "s.db"
-    with LocalHelicone(store, latency=0) as helicone:
+    helicone = LocalHelicone(store, latency=0)
+    # Both places for the file are no folders.
+    helicone.unwritten = UnwrittenRequests(store / "x")
+    monkeypatch.setattr("tempfile.tempdir", str(store))
+    with helicone:
         break_tables(store)
-        # Both places for the file are no folders.
-        helicone.unwritten = UnwrittenRequests(tmp_path / "s.db" / "x")
-        helicone._writer._unwritten = helicone.unwritten.keep
-        monkeypatch.setattr("tempfile.tempdir", str(store))
         url = f"{helicone.url}/v1/trace/custom/log"
         assert http.post(url, json=LOG, headers=KEY).status_code == 200
         assert helicone.settle()

@@ -34,7 +34,8 @@ def serve(store: Path, arguments: ServeArguments) -> int:
         arguments: what the command line said.
 
     Returns:
-        The exit code: 0 after a stop, 1 where the server could not run, 2 for a wrong argument.
+        The exit code: 0 after a stop with everything stored, 1 where the server could not run, or
+        something is not in the store, 2 for a wrong argument.
     """
     return run(lambda: _serve(store, arguments))
 

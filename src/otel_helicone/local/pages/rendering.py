@@ -91,7 +91,7 @@ class Templates:
 
 
 def address(path: str, /, **query: str | int | float | None) -> str:
-    """Give the address of a page.
+    """Return the address of a page.
 
     Args:
         path: what stands before the question mark.

@@ -86,17 +86,17 @@ _NOT_AS_STORED: Final = (ValueError, TypeError, OverflowError)
 
 
 def microseconds(time: datetime) -> int:
-    """Give a time as the tables hold it: microseconds since 1970 in UTC."""
+    """Return a time as the tables hold it: microseconds since 1970 in UTC."""
     return (time - _EPOCH) // _MICROSECOND
 
 
 def time_of(number: int) -> datetime:
-    """Give the time that a number of microseconds since 1970 stands for."""
+    """Return the time that a number of microseconds since 1970 stands for."""
     return _EPOCH + number * _MICROSECOND
 
 
 def request_row_of(record: RequestRecord) -> tuple[Cell, ...]:
-    """Give a record's values in the order of :data:`REQUEST_COLUMNS`."""
+    """Return a record's values in the order of :data:`REQUEST_COLUMNS`."""
     return (
         record.request_id,
         _storable(record.session_id),
@@ -127,7 +127,7 @@ def request_row_of(record: RequestRecord) -> tuple[Cell, ...]:
 
 
 def body_row_of(record: RequestRecord) -> tuple[Cell, ...]:
-    """Give a record's values in the order of :data:`BODY_COLUMNS`."""
+    """Return a record's values in the order of :data:`BODY_COLUMNS`."""
     return (
         _storable(record.request_body),
         _storable(record.response_body),
@@ -193,7 +193,7 @@ def session_of(row: tuple[Any, ...]) -> SessionRecord:
 
 
 def stored_properties(properties: Mapping[str, str]) -> dict[str, str]:
-    """Give properties as they are stored: without lone surrogates, and without NUL.
+    """Return properties as they are stored: without lone surrogates, and without NUL.
 
     SQLite's functions for JSON end a text at a NUL.
     """
@@ -201,7 +201,7 @@ def stored_properties(properties: Mapping[str, str]) -> dict[str, str]:
 
 
 def stored_text(text: str) -> str:
-    """Give a property's name or value as it is stored."""
+    """Return a property's name or value as it is stored."""
     return without_lone_surrogates(text).replace("\x00", "\ufffd")
 
 

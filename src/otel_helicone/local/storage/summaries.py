@@ -84,19 +84,17 @@ _FIND_VALUES: Final = (
     """,
 )
 _MAX_VALUES_KNOWN: Final = 10_000
-
-
+# No price is as fine as that: so what comes to nothing is nothing, and not what floats leave of it.
+_COST_DIGITS: Final = 12
 _TAKE_OFF: Final = f"""
     UPDATE session SET {", ".join(f"{name} = {name} - ?" for name in _TOTALS if name not in _KEPT)}
     WHERE number = ?
 """
-_TAKE_OFF_VALUE: Final = """
+_TAKE_OFF_VALUE: Final = f"""
     UPDATE session_value SET requests = requests - 1, errors = errors - ?,
-    total_tokens = total_tokens - ?, cost_usd = round(cost_usd - ?, 12), latency_ms = latency_ms - ?
-    WHERE value = ? AND session = ?
+    total_tokens = total_tokens - ?, cost_usd = round(cost_usd - ?, {_COST_DIGITS}),
+    latency_ms = latency_ms - ? WHERE value = ? AND session = ?
 """
-# What no price is as fine as: so a sum that comes to nothing is nothing.
-_COST_DIGITS: Final = 12
 MAX_SUMMED_ANEW: Final = 500
 """How many requests a session may have to be summed anew where one was taken off it."""
 
