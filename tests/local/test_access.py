@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from otel_helicone.local.access.rules import AccessRules, WrongAccess, make_access_rules
@@ -63,6 +63,9 @@ def test_names_of_this_machine_are_known(host: str) -> None:
     [
         *("evil.test", "localhost.evil.test", "10.0.0.1", "127.0.0.1.evil.test", "evil.test:8787"),
         *("user@localhost", "localhost/x", "[::1", "localhost:x", "2130706433", "local\u0000host"),
+        *("[::1].evil", "[::1]evil:80", "[::1].evil:8787", "evil[::1]", "[::1]@evil", "[[::1]]"),
+        *("[127.0.0.1]", "[localhost]", "[::1%25eth0]", "[::1]:99999", "::1", "localhost:-1"),
+        *("localhost:80:80", "localhost\\.evil", "localhost#.evil", "localhost ", "[]", ":80", "."),
     ],
 )
 def test_other_names_are_not(host: str) -> None:
@@ -82,16 +85,38 @@ def test_what_is_no_name_cannot_be_allowed(host: str) -> None:
         rules(allowed_hosts=[host])
 
 
+@pytest.mark.parametrize(
+    "origin", ["http://[::1].evil", "http://[", "http://a@b", "http://", "https://a?b"]
+)
+def test_an_origin_is_a_scheme_and_a_host(origin: str) -> None:
+    with pytest.raises(WrongAccess, match="is no origin"):
+        rules(allowed_origins=[origin])
+
+
 @pytest.mark.parametrize("origin", ["localhost", "http://a/", "ftp://a", "null", "http://a/b"])
 def test_what_is_no_origin_cannot_be_allowed(origin: str) -> None:
     with pytest.raises(WrongAccess, match="is no origin"):
         rules(allowed_origins=[origin])
 
 
-@given(st.text(max_size=30))
+strange = st.text(max_size=30) | st.text("[]:.1@/%#?hptle\\ ", max_size=12)
+
+
+@given(strange)
 def test_no_host_and_no_origin_is_too_strange(text: str) -> None:
     assert rules().knows_host(text) in (True, False)
-    assert rules().knows_origin(text, "localhost") in (True, False)
+    for origin in (text, f"http://{text}", f"http://[::1]{text}"):
+        assert rules().knows_origin(origin, "localhost") in (True, False)
+        with suppress(WrongAccess):
+            rules(allowed_origins=[origin])
+
+
+@pytest.mark.parametrize("known", ["localhost", "[::1]", "127.0.0.1"])
+@given(text=strange)
+def test_after_a_known_name_comes_a_port_or_nothing(known: str, text: str) -> None:
+    assume(not text.startswith(known[-1]))
+    if rules().knows_host(f"{known}{text}"):
+        assert re.fullmatch(r"\.?(:[0-9]*)?|[0-9.]+(:[0-9]*)?|[^:]*\.localhost(:[0-9]*)?", text)
 
 
 def test_a_request_to_a_strange_host_is_answered_with_the_remedy(
@@ -99,10 +124,11 @@ def test_a_request_to_a_strange_host_is_answered_with_the_remedy(
 ) -> None:
     helicone, http = serve(stack, tmp_path)
     for path in ("/", "/v1/models", "/live", "/healthz", "/static/pages.css"):
-        refused = http.get(path, headers={"Host": "evil.test"})
-        assert refused.status_code == 421
-        assert "'evil.test'" in refused.text
-        assert "--allow-host" in refused.text
+        for host in ("evil.test", "[::1].evil"):
+            refused = http.get(path, headers={"Host": host})
+            assert refused.status_code == 421
+            assert repr(host) in refused.text
+            assert "--allow-host" in refused.text
     posted = http.post("/v1/chat/completions", json=CHAT, headers={"Host": "evil.test"})
     assert posted.status_code == 421
     assert helicone.settle()

@@ -304,6 +304,57 @@ def test_a_session_is_summed_once_however_much_of_it_is_written_again(tmp_path: 
     assert len(Store(tmp_path / "requests.db").requests()) == 20
 
 
+def steps_of(path: Path, *rounds: list[Change]) -> int:
+    """Return how many thousand steps SQLite takes for the last changes, 20 in a transaction."""
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    with closing(connect(path, create=True)) as connection:
+        changing = Changing(connection, summed_anew=50)
+        for changes in rounds:
+            steps = 0
+            connection.set_progress_handler(count, 1000)
+            for begin in range(0, len(changes), 20):
+                with changing.transaction():
+                    for change in changes[begin : begin + 20]:
+                        changing.apply(change)
+            connection.set_progress_handler(None, 0)
+    return steps
+
+
+def of_one_session(number: int, together: bool, **values: Any) -> list[RequestRecord]:
+    return [
+        call(f"/{place % 9}", 0 if together else place, request_id=f"r{place}", **values)
+        for place in range(number)
+    ]
+
+
+def with_properties(number: int) -> list[Change]:
+    return [PropertySet(f"r{place}", "Place", str(place)) for place in range(number)]
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["one by one", "all at once"])
+@pytest.mark.parametrize("second", ["none", "the same", "others", "properties"])
+def test_the_work_grows_with_the_requests_of_a_session_and_no_faster(
+    tmp_path: Path, together: bool, second: str
+) -> None:
+    taken = []
+    for number in (300, 1200):
+        first = of_one_session(number, together)
+        rounds: dict[str, list[list[Any]]] = {
+            "none": [first],
+            "the same": [first, first],
+            "others": [first, of_one_session(number, together, tokens=7, latency_ms=150)],
+            "properties": [first, with_properties(number)],
+        }
+        taken.append(steps_of(tmp_path / f"{number}.db", *rounds[second]))
+    assert taken[1] < 6 * taken[0]
+
+
 def test_the_oldest_sessions_go_where_there_is_too_much(tmp_path: Path) -> None:
     path = tmp_path / "requests.db"
     with closing(StoreWriter(path)) as writer:
@@ -388,14 +439,15 @@ def summaries(connection: sqlite3.Connection) -> tuple[Any, ...]:
     return sorted(sessions), sorted(values)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(changes, max_size=12))
+@pytest.mark.parametrize("summed_anew", [0, 2, 500])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(todo=st.lists(changes, max_size=12))
 def test_sums_are_those_of_the_requests_whatever_happened(
-    tmp_path_factory: pytest.TempPathFactory, todo: list[Change]
+    tmp_path_factory: pytest.TempPathFactory, summed_anew: int, todo: list[Change]
 ) -> None:
     path = tmp_path_factory.mktemp("sums") / "requests.db"
     with closing(connect(path, create=True)) as connection:
-        changing = Changing(connection)
+        changing = Changing(connection, summed_anew=summed_anew)
         for number, change in enumerate(todo):
             changing.apply(change)
             if number % 3 == 2:  # several in a transaction

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import sqlite3
 import stat
 from contextlib import closing
 from pathlib import Path
@@ -139,6 +140,54 @@ def test_what_came_before_a_wrong_line_is_kept(
     assert main(["import", str(file), "--store", str(tmp_path / "s.db")]) == 1
     assert f"{file}: line 5 is no JSON" in capsys.readouterr().err
     assert len(Store(tmp_path / "s.db").requests()) == 3
+
+
+def test_an_import_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, all_of_them, store = tmp_path / "one.jsonl", tmp_path / "all.gz", tmp_path / "s.db"
+    one.write_text("\n".join(exported_lines(RECORDS[:1])))
+    all_of_them.write_bytes(gzip.compress("\n".join(exported_lines(RECORDS)).encode()))
+    assert main(["import", str(one), str(all_of_them), "--store", str(store)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"Read 1 request from {one} into {store}.",
+        f"Read 3 requests from {all_of_them} into {store}.",
+    ]
+
+
+@pytest.mark.parametrize("lines", [1, 2, 3])
+def test_an_export_that_was_cut_off_is_said_to_be(
+    filled: str, tmp_path: Path, lines: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", "--store", filled]) == 0
+    whole = capsys.readouterr().out.splitlines(keepends=True)
+    cut, store = tmp_path / "cut.jsonl", tmp_path / "s.db"
+    cut.write_text("".join(whole[:lines]))
+    assert main(["import", str(cut), "--store", str(store)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert f"it has {lines - 1} requests where its first line says 3: it was cut off" in err
+    assert len(Store(store).requests()) == lines - 1
+    cut.write_text("".join([*whole, whole[1]]))
+    assert main(["import", str(cut), "--store", str(store)]) == 1
+    assert "it has 4 requests where its first line says 3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("count", ['"3"', "true", "3.0"])
+def test_a_first_line_with_a_count_that_is_none_is_refused(count: str) -> None:
+    first = f'{{"otel_helicone_export": 1, "requests": {count}}}'
+    with pytest.raises(NotAnExport, match="is no file that"):
+        list(imported_records([first]))
+
+
+def test_requests_without_their_bodies_are_not_left_out_in_silence(
+    filled: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(sqlite3.connect(filled)) as connection:
+        connection.execute("DELETE FROM body WHERE row = 2")
+        connection.commit()
+    output = tmp_path / "out.jsonl"
+    assert main(["export", "--store", filled, "--output", str(output)]) == 1
+    assert "1 of 3 requests are without their bodies" in capsys.readouterr().err
+    assert not output.exists()
 
 
 def test_files_that_cannot_be_read_are_named(

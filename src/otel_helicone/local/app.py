@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -22,11 +23,14 @@ from otel_helicone.local.log_api.intake import LogIntake
 from otel_helicone.local.log_api.worker_log import WORKER_PROVIDERS, WorkerLog
 from otel_helicone.local.pages.routes import page_routes
 from otel_helicone.local.pages.site import Site
+from otel_helicone.local.storage.errors import StoreError
 
 __all__ = ["DEFAULT_MAX_BODY_BYTES", "create_app"]
 
 DEFAULT_MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 """How long a request's body may be."""
+
+_logger = logging.getLogger(__name__)
 
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -57,6 +61,17 @@ def create_app(gateway: Gateway, intake: LogIntake, site: Site, rules: AccessRul
             text=f"No page is at {request.url.path}. LLM calls go to paths below /v1/.",
         )
 
+    said: set[str] = set()
+
+    async def store_failed(_request: Request, error: Exception) -> Response:
+        text = str(error)
+        if text not in said:
+            said.add(text)
+            _logger.error("a page could not be shown: %s", text)
+        return site.templates.page(
+            "message.html", 500, heading="The store cannot be read", text=text
+        )
+
     app = Starlette(
         routes=[
             Route("/healthz", _health, methods=["GET"]),
@@ -72,7 +87,7 @@ def create_app(gateway: Gateway, intake: LogIntake, site: Site, rules: AccessRul
             *page_routes(site),
         ],
         middleware=[Middleware(Access, rules=rules, login=login)],
-        exception_handlers={404: not_found},
+        exception_handlers={404: not_found, StoreError: store_failed},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False

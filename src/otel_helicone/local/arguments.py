@@ -53,8 +53,8 @@ def add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--output",
         metavar="FILE",
-        help="the file to write, compressed where its name ends with .gz (default: standard"
-        " output)",
+        help="the file to write, compressed where its name ends with .gz; an earlier export is"
+        " replaced, anything else is not (default, or -: standard output)",
     )
     parser.set_defaults(command=_export, extra="local")
 
@@ -78,7 +78,7 @@ def _add_session_id(parser: argparse.ArgumentParser) -> None:
         "session_id",
         metavar="ID",
         nargs="?",
-        help="a session's id, or as much of its start as tells it from the others",
+        help="a session's id as it is shown, or as much of its start as tells it from the others",
     )
 
 

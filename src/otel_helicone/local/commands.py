@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import platformdirs
 
+from otel_helicone.local.command_output import failed, run, say
 from otel_helicone.local.json_output import as_json
+from otel_helicone.local.session_ids import NotOneSession, find_session_id
+from otel_helicone.local.storage.errors import NoStore, StoreError
 from otel_helicone.local.storage.records import SessionRecord
-from otel_helicone.local.storage.schema import StoreError
 from otel_helicone.local.storage.store import Store
 from otel_helicone.local.terminal import (
     make_console,
@@ -21,9 +25,11 @@ from otel_helicone.local.terminal import (
 
 __all__ = ["show_session", "show_sessions", "store_path"]
 
+_Read = TypeVar("_Read")
+
 
 def store_path(given: str | None) -> Path:
-    """Find the store's file: as given, else by ``OTEL_HELICONE_STORE``, else the user's own.
+    """Return the store's file: as given, else by ``OTEL_HELICONE_STORE``, else the user's own.
 
     Args:
         given: what ``--store`` said, or None.
@@ -44,17 +50,7 @@ def show_sessions(store: Path, *, as_text: bool) -> int:
     Returns:
         The exit code.
     """
-    try:
-        sessions = Store(store).sessions()
-    except StoreError as error:
-        return _failed(_with_hint(error, store))
-    if not as_text:
-        _say(as_json(sessions))
-    elif sessions:
-        print_sessions(make_console(sys.stdout), sessions)
-    else:
-        _say(f"No sessions in {store} yet: requests need the header Helicone-Session-Id.")
-    return 0
+    return run(lambda: _show_sessions(store, as_text=as_text))
 
 
 def show_session(store: Path, start_of_id: str, *, as_text: bool, bodies: bool) -> int:
@@ -69,18 +65,30 @@ def show_session(store: Path, start_of_id: str, *, as_text: bool, bodies: bool) 
     Returns:
         The exit code: 1 where no session, or more than one, starts like that.
     """
-    try:
-        reader = Store(store)
-        # Copied from the list, it may end with the mark of a cut.
-        found = reader.session_ids(start_of_id) or reader.session_ids(start_of_id.rstrip("…"))
-        if len(found) != 1:
-            return _failed(_not_one(start_of_id, found))
-        sessions = reader.sessions(found[0])
-        requests = reader.requests(found[0])
-    except StoreError as error:
-        return _failed(_with_hint(error, store))
+    return run(lambda: _show_session(store, start_of_id, as_text=as_text, bodies=bodies))
+
+
+def _show_sessions(store: Path, *, as_text: bool) -> int:
+    sessions = _with_hint(store, Store(store).sessions)
     if not as_text:
-        _say(as_json(requests))
+        say(as_json(sessions))
+    elif sessions:
+        print_sessions(make_console(sys.stdout), sessions)
+    else:
+        say(f"No sessions in {store} yet: requests need the header Helicone-Session-Id.")
+    return 0
+
+
+def _show_session(store: Path, start_of_id: str, *, as_text: bool, bodies: bool) -> int:
+    reader = Store(store)
+    try:
+        session_id = _with_hint(store, lambda: find_session_id(reader, start_of_id))
+    except NotOneSession as error:
+        return failed(str(error))
+    sessions = reader.sessions(session_id)
+    requests = reader.requests(session_id)
+    if not as_text:
+        say(as_json(requests))
         return 0
     console = make_console(sys.stdout)
     for number, session in enumerate(reversed(sessions)):
@@ -98,24 +106,9 @@ def _belongs(session: SessionRecord, name: str | None) -> bool:
     return (name or "") == session.session_name
 
 
-def _not_one(start_of_id: str, found: list[str]) -> str:
-    if not found:
-        return f"no session's id is or starts with {start_of_id!r}"
-    some = ", ".join(repr(session_id[:60]) for session_id in found[:5])
-    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-    return f"{start_of_id!r} is the start of {len(found)} session ids: {some}{more}"
-
-
-def _with_hint(error: StoreError, store: Path) -> str:
-    return str(error) if store.exists() else f"{error} `otel-helicone serve` makes one."
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    # At once, also into a pipe: a script waits for the base_url.
-    sys.stdout.flush()
-
-
-def _failed(message: str) -> int:
-    sys.stderr.write(f"otel-helicone: {message}\n")
-    return 1
+def _with_hint(store: Path, read: Callable[[], _Read]) -> _Read:
+    """Read, and say where a store comes from where there is none."""
+    try:
+        return read()
+    except NoStore as error:
+        raise StoreError(f"{error} `otel-helicone serve` makes one.") from error

@@ -6,13 +6,29 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import unquote
 
-__all__ = ["NAMELESS", "shortened", "shown", "shown_block", "shown_segment"]
+__all__ = [
+    "NAMELESS",
+    "is_invisible",
+    "revealed",
+    "shortened",
+    "shown",
+    "shown_block",
+    "shown_segment",
+]
 
 NAMELESS: Final = "(nameless)"
 """Shown for a segment that is empty, as ``//`` in a path makes it."""
 
 # Joins emoji into one; the other invisible characters can reorder or hide text.
 _ZERO_WIDTH_JOINER: Final = "\u200d"
+
+
+def is_invisible(character: str) -> bool:
+    """Return whether a character cannot be seen, though it may hide or reorder those around it.
+
+    White space is none of these, nor is what joins emoji into one.
+    """
+    return not (character.isprintable() or character.isspace() or character == _ZERO_WIDTH_JOINER)
 
 
 def _visible(character: str) -> str:
@@ -44,6 +60,17 @@ def shown(text: str) -> str:
 def shown_block(text: str) -> str:
     """Make a text of several lines safe for a terminal; like :func:`shown`, but keeps newlines."""
     return _each(text.replace("\r\n", "\n").replace("\t", "    "), _visible_in_block)
+
+
+def revealed(text: str) -> str:
+    """Return a text as it is, but for invisible characters, which are written as escapes.
+
+    Args:
+        text: any text; all white space in it stays.
+    """
+    return _each(
+        text, lambda character: _visible(character) if is_invisible(character) else character
+    )
 
 
 def shown_segment(segment: str) -> str:

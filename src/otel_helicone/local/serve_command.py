@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import gc
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +13,11 @@ from pathlib import Path
 from types import FrameType
 
 from otel_helicone.local.access.rules import WrongAccess
+from otel_helicone.local.command_output import failed, requests, run, say
 from otel_helicone.local.commands import store_path
 from otel_helicone.local.server import LocalHelicone, PortTaken
 from otel_helicone.local.storage.retention import Retention
-from otel_helicone.local.storage.schema import StoreError
+from otel_helicone.local.storage.unwritten import UnwrittenRequests
 from otel_helicone.settings.local import ServeSettings, make_serve_settings
 from otel_helicone.settings.options import given_options
 from otel_helicone.settings.reading import SettingError
@@ -33,33 +33,54 @@ def serve(store: Path, options: argparse.Namespace) -> int:
         options: what the command line said.
 
     Returns:
-        The exit code: 0 after a stop, 1 where the server could not run, 2 for a wrong argument.
+        The exit code: 0 after a stop with everything stored, 1 where the server could not run, or
+        something is not in the store, 2 for a wrong argument.
     """
+    return run(lambda: _serve(store, options))
+
+
+def _serve(store: Path, options: argparse.Namespace) -> int:
     try:
         settings = make_serve_settings(given_options(ServeSettings, options))
         helicone = _server(store, settings)
     except SettingError as error:
-        return _failed(str(error), 2)
+        return failed(str(error), 2)
     except WrongAccess as error:
-        return _failed(f"--allow-host or --allow-origin: {error}", 2)
+        return failed(f"--allow-host or --allow-origin: {error}", 2)
     except ValueError as error:
-        return _failed(f"--upstream: {error}", 2)
+        return failed(f"--upstream: {error}", 2)
     try:
         with _stop_signals() as stop, helicone:
             # What is there by now stays: the collector need not walk over it for each page.
             gc.freeze()
-            _say(_greeting(helicone, settings.upstream))
+            say(_greeting(helicone, settings.upstream))
             # Looked at now and then, so that a server that fell over is noticed.
             while helicone.is_running and not stop.wait(1.0):
                 pass
     except PortTaken as error:
-        return _failed(f"{error}. Choose another one with --port, or --port 0 for a free one.")
-    except StoreError as error:
-        return _failed(str(error))
+        return failed(f"{error}. Choose another one with --port, or --port 0 for a free one.")
+    stopped = "Stopped" if stop.is_set() else "The server stopped by itself"
+    missing = _missing(helicone.unwritten)
+    if missing:
+        return failed(f"{stopped}; {missing}")
     if not stop.is_set():
-        return _failed("the server stopped by itself")
-    _say("Stopped; everything that came in is stored.")
+        return failed("the server stopped by itself")
+    say("Stopped; everything that came in is stored.")
     return 0
+
+
+def _missing(unwritten: UnwrittenRequests) -> str:
+    """Say what is not in the store; nothing where all is."""
+    said = []
+    if unwritten.path is not None:
+        said.append(
+            f"{requests(unwritten.kept)} could not be written to the store and"
+            f" {'is' if unwritten.kept == 1 else 'are'} in {unwritten.path}, for"
+            f" `otel-helicone import`"
+        )
+    if unwritten.lost:
+        said.append(f"{requests(unwritten.lost)} {'is' if unwritten.lost == 1 else 'are'} lost")
+    return f"{'; '.join(said)}." if said else ""
 
 
 def _server(store: Path, settings: ServeSettings) -> LocalHelicone:
@@ -127,14 +148,3 @@ def _greeting(helicone: LocalHelicone, upstream: str | None) -> str:
 def _quoted(path: Path) -> str:
     text = str(path)
     return f'"{text}"' if " " in text else text
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    # At once, also into a pipe: a script waits for the base_url.
-    sys.stdout.flush()
-
-
-def _failed(message: str, code: int = 1) -> int:
-    sys.stderr.write(f"otel-helicone: {message}\n")
-    return code

@@ -25,13 +25,14 @@ from otel_helicone.local.log_api.intake import LogIntake
 from otel_helicone.local.pages.site import Site
 from otel_helicone.local.storage.retention import Retention
 from otel_helicone.local.storage.store import Store
+from otel_helicone.local.storage.unwritten import UnwrittenRequests
 from otel_helicone.local.storage.writer import StoreWriter
 from otel_helicone.settings.local import DEFAULT_LATENCY_MS, checked_trace_url
 
 __all__ = ["LocalHelicone", "PortTaken"]
 
 # The HTTP parser's own limit. It answers 400; the gateway's, which is lower, answers 431.
-_MOST_UNPARSED_BYTES: Final = 1024 * 1024
+_MAX_UNPARSED_BYTES: Final = 1024 * 1024
 # How long requests in progress may go on once the server stops, in seconds.
 _SECONDS_TO_STOP: Final = 1
 
@@ -43,7 +44,8 @@ class PortTaken(Exception):
 class LocalHelicone:
     """A local Helicone: an OpenAI-compatible gateway and log API that stores each request.
 
-    A context manager; requests are taken inside of it, and all of them are stored once it is left:
+    A context manager; requests are taken inside of it, and all of them are stored, or in
+    :attr:`unwritten`, once it is left:
 
         with LocalHelicone(store=Path("requests.db")) as helicone:
             client = openai.OpenAI(base_url=helicone.base_url, api_key="none")
@@ -51,6 +53,7 @@ class LocalHelicone:
     Attributes:
         store: reads what was stored, while the server runs and afterwards. A request is there some
             milliseconds after its answer; :meth:`settle` waits for that.
+        unwritten: what came in and could not be written to the store.
         made_up_key: the key that everything is asked for with, where a key is needed and none was
             given; else None.
     """
@@ -99,6 +102,7 @@ class LocalHelicone:
                 host or an origin that is not one.
         """
         self.store = Store(Path(store))
+        self.unwritten = UnwrittenRequests(self.store.path)
         self._port = port
         self._listen_on = listen_on
         self._max_body_bytes = max_body_bytes
@@ -156,14 +160,19 @@ class LocalHelicone:
         listener = _listen(self._listen_on, self._port)
         try:
             self._writer = StoreWriter(
-                self.store.path, retention=self._retention, bodies=self._bodies
+                self.store.path,
+                retention=self._retention,
+                bodies=self._bodies,
+                unwritten=self.unwritten.keep,
             )
         except BaseException:
             listener.close()
             raise
         self._port = listener.getsockname()[1]
-        self._gateway = Gateway(self._upstream, self._writer.put, self._max_body_bytes)
-        self._intake = LogIntake(self._writer.put, self._api_keys)
+        self._gateway = Gateway(
+            self._upstream, self._writer.put, self._max_body_bytes, self.unwritten.lose
+        )
+        self._intake = LogIntake(self._writer.put, self._api_keys, self._is_losing)
         site = Site(
             store=self.store,
             writer=self._writer,
@@ -179,7 +188,7 @@ class LocalHelicone:
             lifespan="on",
             log_config=None,
             access_log=False,
-            h11_max_incomplete_event_size=_MOST_UNPARSED_BYTES,
+            h11_max_incomplete_event_size=_MAX_UNPARSED_BYTES,
             # Never reached, unless something hangs that is none of the gateway's requests.
             timeout_graceful_shutdown=_SECONDS_TO_STOP + 4,
             server_header=False,
@@ -221,6 +230,9 @@ class LocalHelicone:
                 return False
             time.sleep(0.002)
         return self._writer.flush(max(deadline - time.monotonic(), 0.01))
+
+    def _is_losing(self) -> bool:
+        return self._writer.is_failing and self.unwritten.is_losing
 
 
 class _Server(uvicorn.Server):

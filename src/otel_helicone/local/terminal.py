@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from textwrap import wrap
 from typing import IO, Final
 
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from otel_helicone.local.analysis.report import report
 from otel_helicone.local.analysis.tree import Folder, TreeLine, segments_of, tree_lines
-from otel_helicone.local.display import shortened, shown, shown_block
+from otel_helicone.local.display import shown, shown_block
 from otel_helicone.local.figures import shown_cost, shown_milliseconds, shown_status
+from otel_helicone.local.session_ids import unique_starts
 from otel_helicone.local.storage.records import RequestRecord, SessionRecord
 from otel_helicone.local.terminal_report import print_report
+from otel_helicone.local.terminal_table import fits, new_table, print_table
 
 __all__ = ["make_console", "print_bodies", "print_session", "print_sessions"]
 
@@ -26,9 +28,13 @@ _WIDEST: Final = 160
 _WIDTH_IN_A_PIPE: Final = 120
 # A trace id has 32 characters, a UUID 36. Where there is no room, the start of one is enough to
 # ask for the session.
-_LONGEST_ID: Final = 40
-_LONGEST_ID_WHEN_NARROW: Final = 9
+_MAX_ID: Final = 40
 _NARROW: Final = 110
+_MIN_NAME: Final = 12
+_MIN_PATH: Final = 20
+_TREE_COLUMNS: Final = ("PATH", "MODEL", "STATUS", "LATENCY", "FIRST", "IN", "OUT", "COST")
+# What is left out of a tree that does not fit, the first one first.
+_LESS_IMPORTANT: Final = ("FIRST", "MODEL", "IN", "OUT", "COST")
 
 
 def make_console(file: IO[str]) -> Console:
@@ -46,18 +52,26 @@ def make_console(file: IO[str]) -> Console:
 
 
 def print_sessions(console: Console, sessions: Sequence[SessionRecord]) -> None:
-    """Print a table of sessions, one a line."""
-    longest_id = _LONGEST_ID if console.width >= _NARROW else _LONGEST_ID_WHEN_NARROW
-    table = _table()
+    """Print a table of sessions, one a line; where it does not fit, a list of them.
+
+    Args:
+        console: where to.
+        sessions: all that there are, so that what is shown of an id tells it from the others.
+    """
+    starts = unique_starts(session.session_id for session in sessions)
+    table = new_table()
     table.add_column("SESSION", no_wrap=True)
-    table.add_column("NAME", no_wrap=True, ratio=1, min_width=12)
+    table.add_column("NAME", no_wrap=True, ratio=1, min_width=_MIN_NAME)
     has_costs = any(session.cost_usd for session in sessions)
     costs = ("COST",) if has_costs else ()
     for title in ("REQUESTS", "ERRORS", "TOKENS", *costs, "STARTED", "TOOK"):
         table.add_column(title, justify="right", no_wrap=True)
     for session in sessions:
+        session_id = shown(session.session_id)
+        if console.width < _NARROW or len(session_id) > _MAX_ID:
+            session_id = starts[session.session_id]
         table.add_row(
-            Text(shortened(shown(session.session_id), longest_id), style="bold"),
+            Text(session_id, style="bold"),
             Text(shown(session.session_name)),
             str(session.requests),
             Text(str(session.errors), style="red" if session.errors else ""),
@@ -66,7 +80,29 @@ def print_sessions(console: Console, sessions: Sequence[SessionRecord]) -> None:
             _local_time(session.started_at),
             _duration(session.duration),
         )
-    _print_table(console, table)
+    if fits(console, table):
+        print_table(console, table)
+        return
+    for session in sessions:
+        _print_session_in_lines(console, session, starts[session.session_id])
+
+
+def _print_session_in_lines(console: Console, session: SessionRecord, session_id: str) -> None:
+    """Print what a line of the table says in several, with the id never cut further."""
+    name = shown(session.session_name) or "(no name)"
+    # What does not fit is cut by the terminal, at its edge, and can still be copied.
+    console.print(Text(session_id, style="bold"), soft_wrap=True)
+    console.print(Text(f"  {name}"), no_wrap=True, overflow="ellipsis")
+    figures = [
+        _many(session.requests, "request"),
+        *([_many(session.errors, "error")] if session.errors else []),
+        _many(session.total_tokens, "token"),
+        *([shown_cost(session.cost_usd)] if session.cost_usd else []),
+        _local_time(session.started_at),
+        f"took {_duration(session.duration)}",
+    ]
+    for line in wrap(", ".join(figures), max(console.width - 2, 20)):
+        console.print(Text(f"  {line}", style="dim"), soft_wrap=True)
 
 
 def print_session(
@@ -77,6 +113,8 @@ def print_session(
 ) -> None:
     """Print one session as a tree by its paths, and what it waited for.
 
+    Where it does not fit, columns are left out, the path and the latency never.
+
     Args:
         console: where to.
         session: what to say above the tree.
@@ -84,31 +122,52 @@ def print_session(
         others: the requests of other sessions of its name, to compare with.
     """
     name = shown(session.session_name) or "(no name)"
-    session_id = shortened(shown(session.session_id), _LONGEST_ID)
-    console.print(Text(f"{name}  {session_id}", style="bold"), no_wrap=True, overflow="ellipsis")
+    session_id = shown(session.session_id)
+    if len(f"{name}  {session_id}") <= console.width:
+        console.print(Text(f"{name}  {session_id}", style="bold"))
+    else:
+        console.print(Text(name, style="bold"), no_wrap=True, overflow="ellipsis")
+        console.print(Text(session_id, style="bold"), soft_wrap=True)
     counts = f"{_many(session.requests, 'request')}, {_many(session.errors, 'error')}"
     tokens = f"{session.prompt_tokens} tokens in, {session.completion_tokens} out"
     cost = f"; {shown_cost(session.cost_usd)}" if session.cost_usd else ""
     when = f"{_local_time(session.started_at)}, took {_duration(session.duration)}"
     console.print(Text(f"{counts}; {tokens}{cost}; {when}"))
-    table = _table()
-    table.add_column("PATH", no_wrap=True, ratio=1, min_width=20)
-    table.add_column("MODEL", no_wrap=True, max_width=28)
-    has_costs = any(request.cost_usd for request in requests)
-    costs = ("COST",) if has_costs else ()
-    for title in ("STATUS", "LATENCY", "FIRST", "IN", "OUT", *costs):
-        table.add_column(title, justify="right", no_wrap=True)
     told = report(requests, others)
     critical = {id(step.request) for step in told.critical_path.steps}
     if len(requests) < 2:
         critical.clear()  # it goes without saying
-    for line in tree_lines(told.tree, ascii_only=console.options.ascii_only):
-        cells = _cells(line, is_critical=id(line.call) in critical)
-        table.add_row(*cells[: None if has_costs else -1])
-    _print_table(console, table)
+    lines = [
+        _cells(line, is_critical=id(line.call) in critical)
+        for line in tree_lines(told.tree, ascii_only=console.options.ascii_only)
+    ]
+    left_out = set() if any(request.cost_usd for request in requests) else {"COST"}
+    table = _tree_table(lines, left_out)
+    for title in _LESS_IMPORTANT:
+        if fits(console, table):
+            break
+        left_out.add(title)
+        table = _tree_table(lines, left_out)
+    print_table(console, table)
     if critical:
         console.print(Text("* on the critical path", style="dim"))
     print_report(console, name, told)
+
+
+def _tree_table(lines: Sequence[Sequence[Text]], left_out: Collection[str]) -> Table:
+    table = new_table()
+    kept = [place for place, title in enumerate(_TREE_COLUMNS) if title not in left_out]
+    for place in kept:
+        title = _TREE_COLUMNS[place]
+        if title == "PATH":
+            table.add_column(title, no_wrap=True, ratio=1, min_width=_MIN_PATH)
+        elif title == "MODEL":
+            table.add_column(title, no_wrap=True, max_width=28)
+        else:
+            table.add_column(title, justify="right", no_wrap=True)
+    for line in lines:
+        table.add_row(*(line[place] for place in kept))
+    return table
 
 
 def print_bodies(console: Console, requests: Sequence[RequestRecord]) -> None:
@@ -122,17 +181,6 @@ def print_bodies(console: Console, requests: Sequence[RequestRecord]) -> None:
             console.print(Text(f"{what}:", style="dim"))
             # Not cut into lines: what is copied from here has to stay JSON.
             console.print(Text(shown_block(_readable(body))), soft_wrap=True)
-
-
-def _table() -> Table:
-    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-
-
-def _print_table(console: Console, table: Table) -> None:
-    # Where it does not fit, the column with a ratio gives way, and only that one.
-    wide = Measurement.get(console, console.options.update(width=10_000), table).maximum
-    table.expand = wide > console.width
-    console.print(table)
 
 
 def _cells(line: TreeLine, *, is_critical: bool) -> list[Text]:

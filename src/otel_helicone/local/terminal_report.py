@@ -15,13 +15,14 @@ from otel_helicone.local.analysis.tree import segments_of
 from otel_helicone.local.display import shortened, shown_segment
 from otel_helicone.local.figures import shown_cost, shown_count, shown_milliseconds, shown_status
 from otel_helicone.local.storage.records import RequestRecord
+from otel_helicone.local.terminal_table import new_table, print_table
 
 __all__ = ["print_report"]
 
-_MOST_STEPS: Final = 12
-_MOST_SEGMENTS: Final = 12
-_MOST_PATHS: Final = 5
-_LONGEST_PATH: Final = 70
+_MAX_STEPS: Final = 12
+_MAX_SEGMENTS: Final = 12
+_MAX_PATHS: Final = 5
+_MAX_PATH: Final = 70
 
 
 def print_report(console: Console, name: str, report: SessionReport) -> None:
@@ -53,14 +54,14 @@ def _print_critical_path(console: Console, report: SessionReport) -> None:
         console, f"Critical path: {shown_milliseconds(found.requests_ms)} in requests{waiting}"
     )
     table = _table("STEP", "BEFORE", "TIME", "SHARE")
-    for step in found.steps[:_MOST_STEPS]:
+    for step in found.steps[:_MAX_STEPS]:
         table.add_row(
             Text(_place(step.request)),
             shown_milliseconds(step.waited_ms) if step.waited_ms else "",
             shown_milliseconds(step.on_path_ms),
             _percent(step.on_path_ms, whole),
         )
-    _print(console, table, len(found.steps) - _MOST_STEPS, "step")
+    _print(console, table, len(found.steps) - _MAX_STEPS, "step")
 
 
 def _print_segments(console: Console, report: SessionReport) -> None:
@@ -70,14 +71,14 @@ def _print_segments(console: Console, report: SessionReport) -> None:
     _heading(console, "Time by segment")
     table = _table("PATH", "OWN", "TOTAL", "SHARE")
     longest = sorted(times, key=lambda time: -time.total_ms)
-    for time in longest[:_MOST_SEGMENTS]:
+    for time in longest[:_MAX_SEGMENTS]:
         table.add_row(
             Text(_shown_path(time.segments)),
             shown_milliseconds(time.own_ms) if time.own_ms else "",
             shown_milliseconds(time.total_ms),
             _percent(time.total_ms, report.timeline.duration_ms),
         )
-    _print(console, table, len(times) - _MOST_SEGMENTS, "path")
+    _print(console, table, len(times) - _MAX_SEGMENTS, "path")
 
 
 def _print_extremes(console: Console, report: SessionReport) -> None:
@@ -95,19 +96,19 @@ def _print_extremes(console: Console, report: SessionReport) -> None:
         if len(requests) < 2:
             continue
         _heading(console, title)
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-        table.add_column(no_wrap=True, overflow="ellipsis")
+        table = new_table(header=False)
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         table.add_column(justify="right", no_wrap=True)
         for request in requests:
             table.add_row(Text(_place(request)), figure(request))
-        console.print(table)
+        print_table(console, table)
 
 
 def _print_failures(console: Console, report: SessionReport) -> None:
     if not report.errors:
         return
     _heading(console, "Errors and retries")
-    for retry in report.retries[:_MOST_PATHS]:
+    for retry in report.retries[:_MAX_PATHS]:
         ended = "succeeded" if retry.succeeded else "failed"
         place = _place(retry.attempts[-1])
         console.print(Text(f"{place}: {len(retry.attempts)} attempts, the last one {ended}"))
@@ -115,12 +116,12 @@ def _print_failures(console: Console, report: SessionReport) -> None:
     for request in report.errors:
         key = (_place(request), request.status)
         counted[key] = counted.get(key, 0) + 1
-    for (place, status), times in list(counted.items())[:_MOST_STEPS]:
+    for (place, status), times in list(counted.items())[:_MAX_STEPS]:
         word = shown_status(status)
         many = f", {times} times" if times > 1 else ""
         console.print(Text.assemble(f"{place}: ", (word, "red"), many))
-    if len(counted) > _MOST_STEPS:
-        console.print(Text(f"and {len(counted) - _MOST_STEPS} more", style="dim"))
+    if len(counted) > _MAX_STEPS:
+        console.print(Text(f"and {len(counted) - _MAX_STEPS} more", style="dim"))
 
 
 def _print_comparison(console: Console, name: str, comparison: Comparison) -> None:
@@ -135,8 +136,8 @@ def _print_comparison(console: Console, name: str, comparison: Comparison) -> No
         ("tokens", comparison.tokens, _whole),
     ):
         table.add_row(label, shown(figure.here), shown(figure.usual), _percent(figure.rank, 1))
-    console.print(table)
-    differing = [path for path in comparison.paths if path.difference_ms][:_MOST_PATHS]
+    print_table(console, table)
+    differing = [path for path in comparison.paths if path.difference_ms][:_MAX_PATHS]
     if not differing:
         return
     table = _table("PATH", "HERE", "USUAL", "DIFFERENCE")
@@ -148,7 +149,7 @@ def _print_comparison(console: Console, name: str, comparison: Comparison) -> No
             "new" if path.usual_ms is None else shown_milliseconds(path.usual_ms),
             sign + shown_milliseconds(abs(path.difference_ms)),
         )
-    console.print(table)
+    print_table(console, table)
 
 
 def _heading(console: Console, text: str) -> None:
@@ -157,15 +158,15 @@ def _heading(console: Console, text: str) -> None:
 
 
 def _table(first: str, *others: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(first, no_wrap=True, overflow="ellipsis")
+    table = new_table()
+    table.add_column(first, no_wrap=True, overflow="ellipsis", ratio=1)
     for title in others:
         table.add_column(title, justify="right", no_wrap=True)
     return table
 
 
 def _print(console: Console, table: Table, left_out: int, noun: str) -> None:
-    console.print(table)
+    print_table(console, table)
     if left_out > 0:
         many = noun if left_out == 1 else f"{noun}s"
         console.print(Text(f"and {left_out} more {many}", style="dim"))
@@ -176,7 +177,7 @@ def _place(request: RequestRecord) -> str:
 
 
 def _shown_path(segments: Sequence[str]) -> str:
-    return shortened("/" + "/".join(shown_segment(segment) for segment in segments), _LONGEST_PATH)
+    return shortened("/" + "/".join(shown_segment(segment) for segment in segments), _MAX_PATH)
 
 
 def _percent(part: float, whole: float) -> str:

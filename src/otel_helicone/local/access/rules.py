@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
 from otel_helicone.local.log_api.api_keys import ApiKeys
 
 __all__ = ["AccessRules", "WrongAccess", "is_loopback", "make_access_rules"]
 
+_SCHEMES: Final = ("http", "https")
+# As RFC 9110 has it, and nothing before, between or after: what a URL's parser leaves out, such as
+# the rest of `[::1].evil`, may be a name of somebody else's.
+_HOST: Final = re.compile(
+    r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[^\[\]:/?#@\\\s]+))(?::(?P<port>[0-9]{0,5}))?"
+)
+_MAX_PORT: Final = 65535
 _EVERY_ADDRESS: Final = ("0.0.0.0", "::")
 
 
@@ -39,7 +46,7 @@ class AccessRules:
     login: bool
 
     def knows_host(self, host: str) -> bool:
-        """Tell whether a request is meant for this server, by its ``Host``.
+        """Return whether a request is meant for this server, by its ``Host``.
 
         A browser that was led here by a name of somebody else's (DNS rebinding) says that name.
 
@@ -54,7 +61,7 @@ class AccessRules:
         return self.literals and _address(name) is not None
 
     def knows_origin(self, origin: str, host: str) -> bool:
-        """Tell whether a page may send requests.
+        """Return whether a page may send requests.
 
         Args:
             origin: the header ``Origin`` of its request.
@@ -62,8 +69,8 @@ class AccessRules:
         """
         if origin in self.origins:
             return True
-        parts = urlsplit(origin)
-        return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
+        scheme, _, place = origin.partition("://")
+        return scheme in _SCHEMES and place.lower() == host.lower()
 
 
 def make_access_rules(
@@ -93,8 +100,8 @@ def make_access_rules(
         hosts.add(host.lower())
     origins = set()
     for origin in allowed_origins:
-        parts = urlsplit(origin)
-        if parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}":
+        scheme, _, place = origin.partition("://")
+        if scheme not in _SCHEMES or _name_of(place) is None:
             raise WrongAccess(f"{origin!r} is no origin: give one such as http://localhost:3000")
         origins.add(origin)
     beyond = not is_loopback(listen_on)
@@ -102,7 +109,7 @@ def make_access_rules(
 
 
 def is_loopback(name: str) -> bool:
-    """Tell whether a host can only be this machine.
+    """Return whether a host can only be this machine.
 
     Args:
         name: a name, or an address without brackets.
@@ -114,15 +121,14 @@ def is_loopback(name: str) -> bool:
 
 
 def _name_of(host: str) -> str | None:
-    """Give the lower-case name or address in ``Host``, without its port; None for nonsense."""
-    try:
-        parts = urlsplit(f"//{host}")
-        name, _ = parts.hostname, parts.port
-    except ValueError:
+    """Return the lower-case name or address in ``Host``, without its port; None for nonsense."""
+    found = _HOST.fullmatch(host)
+    if found is None or int(found["port"] or 0) > _MAX_PORT:
         return None
-    if name is None or parts.username is not None or parts.path or parts.query or parts.fragment:
-        return None
-    return name.removesuffix(".")
+    address: str | None = found["address"]
+    if address is None:
+        return found["name"].lower().removesuffix(".") or None
+    return address.lower() if isinstance(_address(address), ipaddress.IPv6Address) else None
 
 
 def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

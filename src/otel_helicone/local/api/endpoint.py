@@ -25,7 +25,7 @@ from otel_helicone.local.log_api.api_answers import (
     with_cors,
 )
 from otel_helicone.local.log_api.intake import MOST_LOGGED, LogIntake, read_body, without_length
-from otel_helicone.local.storage.schema import StoreError
+from otel_helicone.local.storage.errors import StoreError
 from otel_helicone.local.storage.writer import NotWritten
 
 __all__ = ["Call", "Work", "endpoint"]

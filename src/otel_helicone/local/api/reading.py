@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from datetime import timedelta
 from typing import Any, Final, TypeAlias
 
 from otel_helicone.local.api.likeness import add_likeness
 from otel_helicone.local.storage.columns import Cell, time_of
-from otel_helicone.local.storage.schema import connect
+from otel_helicone.local.storage.reading import reading
 from otel_helicone.local.storage.store import Store
 
 __all__ = ["BILLIONTHS", "COST", "Rows", "as_number", "iso_time", "rows_of", "session_time"]
@@ -33,7 +31,8 @@ def rows_of(store: Store) -> Rows:
     """
 
     def rows(query: str, values: Sequence[Cell]) -> list[tuple[Any, ...]]:
-        with closing(_connection(store)) as connection:
+        with reading(store.path) as connection:
+            add_likeness(connection)
             return connection.execute(query, values).fetchall()
 
     return rows
@@ -68,10 +67,3 @@ def iso_time(number: int) -> str:
         number: microseconds since 1970 in UTC.
     """
     return session_time(number).replace(" ", "T") + "Z"
-
-
-def _connection(store: Store) -> sqlite3.Connection:
-    connection = connect(store.path, create=False)
-    connection.execute("PRAGMA query_only = ON")
-    add_likeness(connection)
-    return connection

@@ -72,7 +72,11 @@ class Gateway:
     """The ASGI application below ``/v1/``."""
 
     def __init__(
-        self, upstream: Upstream, keep: Callable[[RequestRecord], None], max_body_bytes: int
+        self,
+        upstream: Upstream,
+        keep: Callable[[RequestRecord], None],
+        max_body_bytes: int,
+        lose: Callable[[], None],
     ) -> None:
         """Put a gateway before an upstream.
 
@@ -80,11 +84,13 @@ class Gateway:
             upstream: what answers the requests.
             keep: takes each record; must not block.
             max_body_bytes: how long a request's body may be; 413 above.
+            lose: called for each request of which no record could be made.
         """
         self._in_progress: set[anyio.CancelScope] = set()
         self._cache = AnswerCache()
         self._upstream = upstream
         self._keep = keep
+        self._lose = lose
         self._max_body_bytes = max_body_bytes
 
     @property
@@ -209,6 +215,7 @@ class Gateway:
             self._keep(exchange.record(status))
         except Exception:
             _logger.exception("a request could not be recorded")
+            self._lose()
 
 
 def _our_headers(exchange: Exchange) -> RawHeaders:

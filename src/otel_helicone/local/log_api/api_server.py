@@ -20,7 +20,13 @@ from otel_helicone.local.log_api.api_answers import (
     with_cors,
 )
 from otel_helicone.local.log_api.headers import InvalidHeader, merged_headers, meta_headers
-from otel_helicone.local.log_api.intake import MOST_LOGGED, LogIntake, read_body, without_length
+from otel_helicone.local.log_api.intake import (
+    MOST_LOGGED,
+    LogIntake,
+    NoRoom,
+    read_body,
+    without_length,
+)
 from otel_helicone.local.log_api.record import Log
 from otel_helicone.local.log_api.timing import MissingTime, NotATime, api_timing
 from otel_helicone.local.log_api.typed_log import typed_problems
@@ -75,7 +81,10 @@ class ApiServer:
                 message = "either json or textBody is required"
                 problem = {"field": "providerResponse", "message": message}
                 return json_answer({"isValid": False, "errors": [problem]}, 400)
-        taken = self._take(request, body)
+        try:
+            taken = self._take(request, body)
+        except NoRoom as error:
+            return internal_error(str(error))
         # Whatever goes wrong from here on, the typed endpoint says nothing of it.
         return without_length(Response(status_code=200 if taken or typed else 500))
 

@@ -18,12 +18,16 @@ from otel_helicone.local.log_api.record import Log, LogLost, record_of
 from otel_helicone.local.storage.changes import Scores
 from otel_helicone.local.storage.records import RequestRecord
 
-__all__ = ["MOST_LOGGED", "LogIntake", "decoded", "read_body", "without_length"]
+__all__ = ["MOST_LOGGED", "LogIntake", "NoRoom", "decoded", "read_body", "without_length"]
 
 MOST_LOGGED: Final = 10 * 1024 * 1024
 """How long a log may be: characters at the worker, bytes at the API server."""
 
 _logger = logging.getLogger(__name__)
+
+
+class NoRoom(Exception):
+    """A log can be kept nowhere; the text is for its sender."""
 
 
 class LogIntake:
@@ -34,14 +38,21 @@ class LogIntake:
         in_progress: how many requests are being answered.
     """
 
-    def __init__(self, keep: Callable[[RequestRecord | Scores], None], keys: ApiKeys) -> None:
+    def __init__(
+        self,
+        keep: Callable[[RequestRecord | Scores], None],
+        keys: ApiKeys,
+        is_losing: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Begin with nothing in progress.
 
         Args:
             keep: takes each record; must not block.
             keys: the keys that logs are taken with.
+            is_losing: whether what came in last is lost, and what comes in most likely will be.
         """
         self.keys = keys
+        self._is_losing = is_losing
         self.in_progress = 0
         self.keep = keep
 
@@ -55,11 +66,17 @@ class LogIntake:
             self.in_progress -= 1
 
     def take(self, log: Log) -> None:
-        """Store a log, or lose it where Helicone would, and say so in the process's own log."""
+        """Store a log, or lose it where Helicone would, and say so in the process's own log.
+
+        Raises:
+            NoRoom: where it can most likely be stored nowhere; its sender should send it again.
+        """
         try:
             self.keep(record_of(log))
         except LogLost as error:
             self.lose(log.helicone.request_id, str(error))
+        if self._is_losing():
+            raise NoRoom("The store cannot be written; send this log again once it can.")
 
     def lose(self, request_id: str, reason: str) -> None:
         """Say that a log is lost, which its sender is not told."""

@@ -13,7 +13,7 @@ from otel_helicone.local.gateway.exchange import header
 from otel_helicone.local.gateway.gateway import MAX_HEADER_BYTES
 from otel_helicone.local.gateway.helicone_headers import read_helicone_headers
 from otel_helicone.local.log_api.headers import InvalidHeader, merged_headers, meta_headers
-from otel_helicone.local.log_api.intake import MOST_LOGGED, LogIntake, read_body
+from otel_helicone.local.log_api.intake import MOST_LOGGED, LogIntake, NoRoom, read_body
 from otel_helicone.local.log_api.javascript import NotJson, parse, stringify
 from otel_helicone.local.log_api.record import Log
 from otel_helicone.local.log_api.timing import (
@@ -130,7 +130,10 @@ class WorkerLog:
             self._intake.lose(helicone.request_id, "a wrong Helicone-Auth in meta")
             return answer
         provider = WORKER_PROVIDERS[endpoint]
-        self._intake.take(Log(body, provider, request.url.path, True, helicone, timing))
+        try:
+            self._intake.take(Log(body, provider, request.url.path, True, helicone, timing))
+        except NoRoom as error:
+            return _failed(str(error))
         return answer
 
     def _knows(self, authorization: str) -> bool:

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Final
 
+from otel_helicone.local.display import is_invisible
 from otel_helicone.local.storage.records import RequestRecord
 
 __all__ = ["LONGEST_COMMAND", "curl_command"]
@@ -40,9 +41,21 @@ def curl_command(record: RequestRecord, base_url: str) -> str | None:
         lines.append(f"-X {shlex.quote(record.method)}")
     lines += (f"-H {header}" for header in _headers(record))
     if record.request_body:
-        lines.append(f"--data-raw {shlex.quote(record.request_body)}")
+        lines.append(f"--data-raw {shlex.quote(_body(record.request_body))}")
     command = " \\\n  ".join(lines)
     return command if len(command.encode("utf-8", "replace")) <= LONGEST_COMMAND else None
+
+
+def _body(body: str) -> str:
+    """Write the body with JSON's escapes for what cannot be seen, which mean the same."""
+    if body.isascii():
+        return body
+    return "".join(
+        json.dumps(character)[1:-1]
+        if is_invisible(character) and not character.isascii()
+        else character
+        for character in body
+    )
 
 
 def _headers(record: RequestRecord) -> Iterator[str]:

@@ -12,10 +12,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from otel_helicone.local.pages.site import Site
+from otel_helicone.local.storage.errors import StoreError
 
 __all__ = ["Live"]
 
-_MOST_LISTENERS: Final = 64
+_MAX_LISTENERS: Final = 64
 _SECONDS_BETWEEN_LOOKS: Final = 0.5
 # So that whatever is between here and the browser sees that the connection is alive.
 _SECONDS_BETWEEN_SIGNS: Final = 15.0
@@ -38,8 +39,8 @@ class Live:
 
     async def answer(self, _request: Request) -> Response:
         """Answer a page that wants to listen, unless too many do already."""
-        if self._listeners >= _MOST_LISTENERS:
-            text = f"{_MOST_LISTENERS} pages are watching already.\n"
+        if self._listeners >= _MAX_LISTENERS:
+            text = f"{_MAX_LISTENERS} pages are watching already.\n"
             return PlainTextResponse(text, 503, headers={"retry-after": "30"})
         return StreamingResponse(
             self._events(),
@@ -56,7 +57,7 @@ class Live:
             while not self._site.stopping():
                 await anyio.sleep(_SECONDS_BETWEEN_LOOKS)
                 version = await self._version()
-                if version != known:
+                if version is not None and version != known:
                     known = version
                     yield f"event: change\ndata: {version}\n\n".encode()
                 elif time.monotonic() - said < _SECONDS_BETWEEN_SIGNS:
@@ -67,5 +68,9 @@ class Live:
         finally:
             self._listeners -= 1
 
-    async def _version(self) -> int:
-        return await anyio.to_thread.run_sync(self._site.store.version)
+    async def _version(self) -> int | None:
+        """Return what changes with the store; None where it cannot be read, which pages say."""
+        try:
+            return await anyio.to_thread.run_sync(self._site.store.version)
+        except StoreError:
+            return None

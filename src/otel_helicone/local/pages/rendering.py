@@ -8,10 +8,18 @@ from typing import Any
 from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
 from otel_helicone.local.analysis.tree import segments_of
-from otel_helicone.local.display import shortened, shown, shown_block, shown_segment
+from otel_helicone.local.display import (
+    is_invisible,
+    revealed,
+    shortened,
+    shown,
+    shown_block,
+    shown_segment,
+)
 from otel_helicone.local.figures import (
     shown_cost,
     shown_count,
@@ -24,7 +32,11 @@ __all__ = ["Templates", "address"]
 
 
 class Templates:
-    """The pages' templates, compiled once; everything that they insert is escaped."""
+    """The pages' templates, compiled once.
+
+    Everything that they insert is escaped, and nothing of it is invisible: what hides or reorders
+    text is written out.
+    """
 
     def __init__(self, prices: Callable[[], object] = price_list) -> None:
         """Load them from the package.
@@ -35,6 +47,7 @@ class Templates:
         self._environment = Environment(
             loader=PackageLoader("otel_helicone.local.pages"),
             autoescape=True,
+            finalize=_finalized,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
@@ -49,6 +62,7 @@ class Templates:
             segment=shown_segment,
             path=_path,
             short=shortened,
+            field=_field,
             time=_time,
             machine_time=_machine_time,
             status=shown_status,
@@ -77,7 +91,7 @@ class Templates:
 
 
 def address(path: str, /, **query: str | int | float | None) -> str:
-    """Give the address of a page.
+    """Return the address of a page.
 
     Args:
         path: what stands before the question mark.
@@ -85,6 +99,27 @@ def address(path: str, /, **query: str | int | float | None) -> str:
     """
     fields = {name: value for name, value in query.items() if value is not None and value != ""}
     return f"{path}?{urlencode(fields)}" if fields else path
+
+
+def _finalized(value: Any) -> Any:
+    # What is markup already was looked at when its parts were inserted.
+    return revealed(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _field(value: str) -> Markup:
+    """Write the value of a form's field, which is sent as it was: no character stands for others.
+
+    Those that would hide or reorder the page's source are written as references.
+    """
+    # HTML has no references to the controls below these.
+    return Markup(
+        "".join(
+            f"&#x{ord(character):x};"
+            if is_invisible(character) and character >= "\xa0"
+            else character
+            for character in escape(value)
+        )
+    )
 
 
 def _duration(duration: timedelta) -> str:

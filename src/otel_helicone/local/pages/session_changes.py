@@ -106,7 +106,8 @@ class SessionChanges:
         try:
             await run_in_threadpool(self._site.writer.apply, change)
         except NotWritten as error:
-            raise _Refused(500, f"The store could not be changed: {error}.") from error
+            why = str(error).rstrip(".")
+            raise _Refused(500, f"The store could not be changed: {why}.") from error
 
     def _refusal(self, refused: _Refused) -> Response:
         return self._site.templates.page(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
-__all__ = ["Deletion", "PropertySet", "Scores", "SessionTag"]
+from otel_helicone.local.storage.records import RequestRecord
+
+__all__ = ["Change", "Deletion", "PropertySet", "Scores", "SessionTag"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +64,7 @@ class Deletion:
 
     session_id: str | None
     session_name: str | None = None
+
+
+Change: TypeAlias = RequestRecord | Scores | PropertySet | SessionTag | Deletion
+"""What a store takes."""

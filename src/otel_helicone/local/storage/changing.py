@@ -5,25 +5,32 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import Final
 
 from otel_helicone.local.log_api.javascript import without_lone_surrogates
 from otel_helicone.local.prices import cost_of
-from otel_helicone.local.storage.changes import Deletion, PropertySet, Scores, SessionTag
+from otel_helicone.local.storage.changes import (
+    Change,
+    Deletion,
+    PropertySet,
+    Scores,
+    SessionTag,
+)
 from otel_helicone.local.storage.columns import (
     BODY_COLUMNS,
     REQUEST_COLUMNS,
+    Cell,
     body_row_of,
     request_row_of,
     stored_text,
 )
 from otel_helicone.local.storage.records import RequestRecord
-from otel_helicone.local.storage.summaries import Summaries
+from otel_helicone.local.storage.summaries import MAX_SUMMED_ANEW, Summaries
 
 __all__ = ["Change", "Changing"]
-
-Change: TypeAlias = RequestRecord | Scores | PropertySet | SessionTag | Deletion
 
 _INSERT: Final = (
     f"INSERT INTO request (session, {', '.join(REQUEST_COLUMNS)})"
@@ -35,9 +42,11 @@ _INSERT_BODY: Final = (
 )
 # What makes two rows one in Helicone's table, once it has merged them; here at once.
 _KEY: Final = ("request_id", "provider", "model", "user_id", "started_at")
-_SAME: Final = f"""
-    SELECT row, session FROM request WHERE {" AND ".join(f"{column} IS ?" for column in _KEY)}
-"""
+_ROW: Final = f"SELECT row, session, {', '.join(REQUEST_COLUMNS)} FROM request WHERE"
+# The plus has SQLite look it up by its id, and not among all requests that began at the same time.
+_SAME: Final = (
+    f"{_ROW} {' AND '.join(f'{column} IS ?' for column in _KEY[:-1])} AND +{_KEY[-1]} IS ?"
+)
 # Properties that are columns of their own, because they place a request.
 _PLACES: Final = {
     "Helicone-Session-Id": "session_id",
@@ -47,21 +56,40 @@ _PLACES: Final = {
 
 
 class Changing:
-    """Changes the tables; the transactions are its caller's, who ends each with :meth:`finish`."""
+    """Changes the tables, in transactions."""
 
-    def __init__(self, connection: sqlite3.Connection, *, bodies: bool = True) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        *,
+        bodies: bool = True,
+        summed_anew: int = MAX_SUMMED_ANEW,
+    ) -> None:
         """Begin.
 
         Args:
             connection: the one that writes.
             bodies: whether the bodies of requests and answers are kept.
+            summed_anew: see :class:`~.summaries.Summaries`.
         """
         self._connection = connection
         self._bodies = bodies
-        self._summaries = Summaries(connection)
-        # Sessions of which requests were replaced or moved: summed once, not for each request.
-        self._to_sum: set[int] = set()
-        self._lost_values = False
+        self._summaries = Summaries(connection, summed_anew=summed_anew)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make the changes of a block all together, or none of them where it raises."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.finish()
+            self._connection.execute("COMMIT")
+        except BaseException:
+            # SQLite has ended it already where the disk is full.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            self._summaries.forget()
+            raise
 
     def apply(self, change: Change) -> int:
         """Make a change.
@@ -86,35 +114,36 @@ class Changing:
 
     def finish(self) -> None:
         """Bring the sums up to date, and let readers see that something was changed."""
-        self._summaries.sum_again(self._to_sum, _now())
-        self._to_sum.clear()
-        if self._lost_values:
-            self._summaries.forget_unused_values()
-            self._lost_values = False
+        self._summaries.finish(_now())
         self._connection.execute("UPDATE state SET changes = changes + 1")
 
-    def forget(self) -> None:
-        """Forget what a transaction that was rolled back has made."""
-        self._summaries.forget()
-        self._to_sum.clear()
-        self._lost_values = False
+    def kept(self, record: RequestRecord) -> RequestRecord:
+        """Return what is kept of a request.
 
-    def _add(self, record: RequestRecord) -> int:
+        Args:
+            record: the request as it came.
+        """
         if not self._bodies:
             record = replace(record, request_body="", response_body="")
         if record.cost_usd is None:
             record = replace(record, cost_usd=cost_of(record))
+        return record
+
+    def _add(self, record: RequestRecord) -> int:
+        record = self.kept(record)
         row = request_row_of(record)
         values = dict(zip(REQUEST_COLUMNS, row, strict=True))
         same = self._connection.execute(_SAME, [values[column] for column in _KEY]).fetchall()
-        for number, _ in same:
+        for number, session, *before in same:
+            self._take_off(session, before)
             self._delete_row(number)
-        session = self._summaries.add(record, values, _now())
+        session = self._summaries.add(values, _now())
         cursor = self._connection.execute(_INSERT, (session, *row))
         self._connection.execute(_INSERT_BODY, (cursor.lastrowid, *body_row_of(record)))
-        if same:
-            self._to_sum.update((session, *(before for _, before in same)))
         return 1
+
+    def _take_off(self, session: int, row: Sequence[Cell]) -> None:
+        self._summaries.take_off(session, dict(zip(REQUEST_COLUMNS, row, strict=True)))
 
     def _delete_row(self, number: int) -> None:
         self._connection.execute("DELETE FROM request WHERE row = ?", [number])
@@ -136,45 +165,26 @@ class Changing:
         )
 
     def _set_property(self, given: PropertySet) -> int:
-        found = self._connection.execute(
-            "SELECT row, session, properties, session_id, session_name FROM request"
-            " WHERE request_id = ?",
-            [given.request_id],
-        ).fetchall()
+        found = self._connection.execute(f"{_ROW} request_id = ?", [given.request_id]).fetchall()
         key, value = stored_text(given.key), stored_text(given.value)
-        for row, session, properties, session_id, session_name in found:
+        for number, session, *row in found:
+            self._take_off(session, row)
+            values = dict(zip(REQUEST_COLUMNS, row, strict=True))
             column = _PLACES.get(given.key)
-            self._to_sum.add(session)
-            self._lost_values = True
             if column is None:
-                merged = {**json.loads(properties), key: value}
-                self._connection.execute(
-                    "UPDATE request SET properties = ? WHERE row = ?", [json.dumps(merged), row]
-                )
+                values["properties"] = json.dumps({**json.loads(values["properties"]), key: value})
             else:
-                place = {"session_id": session_id, "session_name": session_name, column: value}
-                self._to_sum.add(
-                    self._moved_to(place["session_id"] or "", place["session_name"] or "")
-                )
-                self._connection.execute(
-                    f"UPDATE request SET {column} = ?, session ="
-                    " (SELECT number FROM session WHERE session_id = ? AND session_name = ?)"
-                    " WHERE row = ?",
-                    [value, place["session_id"] or "", place["session_name"] or "", row],
-                )
+                values[column] = value
+            self._connection.execute(
+                "UPDATE request SET session = ?, session_id = ?, session_path = ?,"
+                " session_name = ?, properties = ? WHERE row = ?",
+                [
+                    self._summaries.add(values, _now()),
+                    *(values[name] for name in (*_PLACES.values(), "properties")),
+                    number,
+                ],
+            )
         return len(found)
-
-    def _moved_to(self, session_id: str, session_name: str) -> int:
-        """Give the number of the session that a request moves to, which is made if need be."""
-        self._connection.execute(
-            "INSERT OR IGNORE INTO session VALUES (NULL, ?, ?, 0, 0, 0, 0, 0, 0.0, 0, 0, 0, 0, 0)",
-            [session_id, session_name],
-        )
-        (number,) = self._connection.execute(
-            "SELECT number FROM session WHERE session_id = ? AND session_name = ?",
-            [session_id, session_name],
-        ).fetchone()
-        return int(number)
 
     def _tag(self, given: SessionTag) -> int:
         self._connection.execute(
@@ -193,7 +203,7 @@ class Changing:
             (requests,) = self._connection.execute("SELECT count(*) FROM request").fetchone()
             for table in ("request", "body", "session", "session_value", "session_tag", "value"):
                 self._connection.execute(f"DELETE FROM {table}")
-            self.forget()
+            self._summaries.forget()
             return int(requests)
         where, values = "session_id = ?", [given.session_id]
         if given.session_name is not None:
@@ -232,9 +242,8 @@ class Changing:
             deleted += self._connection.execute(
                 "DELETE FROM request WHERE session = ?", [number]
             ).rowcount
-            self._connection.execute("DELETE FROM session_value WHERE session = ?", [number])
+            self._summaries.delete_values_of(number)
             self._connection.execute("DELETE FROM session WHERE number = ?", [number])
-        self._lost_values = True
         return deleted
 
     def delete_requests(self, rows: list[int]) -> None:
@@ -244,12 +253,9 @@ class Changing:
             rows: the numbers of their rows.
         """
         for number in rows:
-            (session,) = self._connection.execute(
-                "SELECT session FROM request WHERE row = ?", [number]
-            ).fetchone()
-            self._to_sum.add(session)
+            _, session, *row = self._connection.execute(f"{_ROW} row = ?", [number]).fetchone()
+            self._take_off(session, row)
             self._delete_row(number)
-        self._lost_values = True
 
 
 def _now() -> int:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from otel_helicone.local.log_api.javascript import without_lone_surrogates
+from otel_helicone.local.storage.errors import DamagedRow
 from otel_helicone.local.storage.records import RequestRecord, SessionRecord
 
 __all__ = [
@@ -80,20 +81,22 @@ SESSION_COLUMNS: Final = (
 _BODIES_AT: Final = len(REQUEST_COLUMNS)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+# What JSON and times say to bytes of something else.
+_NOT_AS_STORED: Final = (ValueError, TypeError, OverflowError)
 
 
 def microseconds(time: datetime) -> int:
-    """Give a time as the tables hold it: microseconds since 1970 in UTC."""
+    """Return a time as the tables hold it: microseconds since 1970 in UTC."""
     return (time - _EPOCH) // _MICROSECOND
 
 
 def time_of(number: int) -> datetime:
-    """Give the time that a number of microseconds since 1970 stands for."""
+    """Return the time that a number of microseconds since 1970 stands for."""
     return _EPOCH + number * _MICROSECOND
 
 
 def request_row_of(record: RequestRecord) -> tuple[Cell, ...]:
-    """Give a record's values in the order of :data:`REQUEST_COLUMNS`."""
+    """Return a record's values in the order of :data:`REQUEST_COLUMNS`."""
     return (
         record.request_id,
         _storable(record.session_id),
@@ -124,7 +127,7 @@ def request_row_of(record: RequestRecord) -> tuple[Cell, ...]:
 
 
 def body_row_of(record: RequestRecord) -> tuple[Cell, ...]:
-    """Give a record's values in the order of :data:`BODY_COLUMNS`."""
+    """Return a record's values in the order of :data:`BODY_COLUMNS`."""
     return (
         _storable(record.request_body),
         _storable(record.response_body),
@@ -138,7 +141,17 @@ def record_of(row: tuple[Any, ...]) -> RequestRecord:
     Args:
         row: values in the order of :data:`REQUEST_COLUMNS`, then those of :data:`BODY_COLUMNS` or
             nothing, for a record without its bodies.
+
+    Raises:
+        DamagedRow: where they are not what was stored.
     """
+    try:
+        return _record_of(row)
+    except _NOT_AS_STORED as error:
+        raise DamagedRow(f"a request that is none: {error}") from error
+
+
+def _record_of(row: tuple[Any, ...]) -> RequestRecord:
     # By position: by name it takes 7 µs instead of 4, and pages read ten thousand of them.
     # fmt: off
     (
@@ -165,16 +178,22 @@ def session_of(row: tuple[Any, ...]) -> SessionRecord:
 
     Args:
         row: values in the order of :data:`SESSION_COLUMNS`, then the users as a JSON list.
+
+    Raises:
+        DamagedRow: where they are not what was stored.
     """
-    values = dict(zip(SESSION_COLUMNS, row, strict=False))
-    for time in ("started_at", "ended_at", "changed_at"):
-        values[time] = time_of(values[time])
-    users = tuple(sorted(user for user in json.loads(row[-1]) if user))
-    return SessionRecord(**values, user_ids=users)
+    try:
+        values = dict(zip(SESSION_COLUMNS, row, strict=False))
+        for time in ("started_at", "ended_at", "changed_at"):
+            values[time] = time_of(values[time])
+        users = tuple(sorted(user for user in json.loads(row[-1]) if user))
+        return SessionRecord(**values, user_ids=users)
+    except _NOT_AS_STORED as error:
+        raise DamagedRow(f"a session that is none: {error}") from error
 
 
 def stored_properties(properties: Mapping[str, str]) -> dict[str, str]:
-    """Give properties as they are stored: without lone surrogates, and without NUL.
+    """Return properties as they are stored: without lone surrogates, and without NUL.
 
     SQLite's functions for JSON end a text at a NUL.
     """
@@ -182,7 +201,7 @@ def stored_properties(properties: Mapping[str, str]) -> dict[str, str]:
 
 
 def stored_text(text: str) -> str:
-    """Give a property's name or value as it is stored."""
+    """Return a property's name or value as it is stored."""
     return without_lone_surrogates(text).replace("\x00", "\ufffd")
 
 

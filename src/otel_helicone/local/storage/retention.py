@@ -57,23 +57,16 @@ class Retention:
             sessions, requests = _oldest(connection, _ALWAYS)
         if not (sessions or requests):
             return 0
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with changing.transaction():
             changing.delete_sessions(sessions)
             changing.delete_requests(requests)
-            changing.finish()
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            changing.forget()
-            raise
         # As a script, because `execute` takes one step of it, which gives back one page.
         connection.executescript(f"PRAGMA incremental_vacuum({_PAGES_GIVEN_BACK})")
         return len(sessions) + len(requests)
 
 
 def _oldest(connection: sqlite3.Connection, before: int | None) -> tuple[list[int], list[int]]:
-    """Give what ended first: sessions, or requests that are in none; not more than once at both.
+    """Return what ended first: sessions, or requests that are in none; not more than once at both.
 
     Args:
         connection: the one that writes.

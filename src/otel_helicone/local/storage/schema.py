@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from otel_helicone.local.storage.errors import NoStore, StoreError, store_error
 from otel_helicone.local.storage.summaries import rebuild
 
-__all__ = ["SCHEMA_VERSION", "StoreError", "connect"]
+__all__ = [
+    "MAX_MAPPED_BYTES",
+    "SCHEMA_VERSION",
+    "StoreError",
+    "bring_up_to_date",
+    "check_file",
+    "connect",
+    "version_of",
+]
 
 _MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
@@ -159,17 +169,18 @@ _MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
 
 # A file of an earlier version gets its summaries once, when it is brought up to date.
 _FIRST_WITH_SUMMARIES: Final = 3
-_MOST_MAPPED_BYTES: Final = 4 * 1024**3
+MAX_MAPPED_BYTES: Final = 4 * 1024**3
+"""How much of a store is read without copying."""
 
 SCHEMA_VERSION: Final = len(_MIGRATIONS)
 
 
-class StoreError(Exception):
-    """A store cannot be used; the text says which and why, for the person at the terminal."""
+# Columns that the table of requests has had in every version, and hardly another program's has.
+_OWN_COLUMNS: Final = ("request_id", "session_id", "session_path", "session_name")
 
 
 def connect(path: Path, *, create: bool) -> sqlite3.Connection:
-    """Open a store and bring it up to this version.
+    """Open a store to write, and bring it up to this version.
 
     Args:
         path: the file.
@@ -177,63 +188,87 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection:
             is for its owner's eyes only: it holds prompts and answers.
 
     Returns:
-        A connection in autocommit mode.
+        A connection in autocommit mode, for any thread, but for one at a time.
 
     Raises:
         StoreError: where the file is missing, is no store or is of a later version.
     """
+    check_file(path, may_be_missing=create)
     try:
         if create:
             path.parent.mkdir(parents=True, exist_ok=True)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        elif not path.is_file():
-            raise StoreError(f"There is no store at {path}.")
-        connection = sqlite3.connect(path, timeout=5.0, isolation_level=None)
+        connection = sqlite3.connect(
+            path, timeout=5.0, isolation_level=None, check_same_thread=False
+        )
     except (OSError, sqlite3.Error) as error:
-        raise StoreError(f"The store {path} cannot be opened: {error}") from error
+        raise store_error(path, error) from error
     try:
         _prepare(connection, path)
     except sqlite3.Error as error:
         connection.close()
-        raise StoreError(f"{path} cannot be used as a store: {error}") from error
+        raise store_error(path, error) from error
     except StoreError:
         connection.close()
         raise
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    # What is deleted is overwritten, also what a migration moves.
-    connection.execute("PRAGMA secure_delete = ON")
-    if _version(connection) != SCHEMA_VERSION:
-        _migrate(connection, path)
-    # Readers and the writer do not wait for each other; a power cut costs the last records at most.
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    # A big file is read without copying.
-    connection.execute(f"PRAGMA mmap_size = {_MOST_MAPPED_BYTES}")
+def check_file(path: Path, *, may_be_missing: bool) -> None:
+    """Raise :class:`StoreError` where a file is none that a store can be in.
+
+    Nothing is locked, made or changed for it, not even the write-ahead log of somebody else's
+    database, which SQLite would put away.
+
+    Args:
+        path: the file.
+        may_be_missing: whether the file may be missing, or empty.
+    """
+    try:
+        if not path.exists():
+            if may_be_missing:
+                return
+            raise NoStore(f"There is no store at {path}.")
+        if path.is_dir():
+            raise StoreError(f"{path} is a folder, not a store.")
+        if not path.is_file():
+            raise StoreError(f"{path} is not a file that a store can be in.")
+        if not path.stat().st_size:
+            if may_be_missing:
+                return
+            raise StoreError(f"{path} is empty, not a store.")
+        # As it is on disk, without its write-ahead log: tables are made before there is one.
+        uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            _check_tables(connection, path)
+    except OSError as error:
+        raise store_error(path, error) from error
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+            raise store_error(path, error) from error
+        # Torn, where another process writes just now; who opens it in earnest will see.
 
 
-def _version(connection: sqlite3.Connection) -> int:
+def version_of(connection: sqlite3.Connection) -> int:
+    """Return the version of a store's tables; 0 for an empty file."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     return int(version)
 
 
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+def bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
+    """Make the tables of this version, in one transaction.
+
+    Args:
+        connection: one that writes.
+        path: how the file is called where something is wrong.
+    """
     # So that a file can give back what retention deletes; it counts for new files only.
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("BEGIN IMMEDIATE")
     try:
-        # Read again under the lock: another process may have been faster.
-        version = _version(connection)
-        if version > SCHEMA_VERSION:
-            raise StoreError(
-                f"The store {path} was written by a later otel-helicone (version {version} of its"
-                f" tables; this one knows {SCHEMA_VERSION}): upgrade, or use another --store."
-            )
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if version == 0 and tables:
-            raise StoreError(f"{path} is a database of something else, not a store.")
+        # Looked at again under the lock: another process may have been faster.
+        _check_tables(connection, path)
+        version = version_of(connection)
         for statements in _MIGRATIONS[version:]:
             for statement in statements:
                 connection.execute(statement)
@@ -242,5 +277,35 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # SQLite ends it itself where the disk is full
+            connection.execute("ROLLBACK")
         raise
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    # What is deleted is overwritten, also what a migration moves.
+    connection.execute("PRAGMA secure_delete = ON")
+    if version_of(connection) != SCHEMA_VERSION:
+        bring_up_to_date(connection, path)
+    # Readers and the writer do not wait for each other; a power cut costs the last records at most.
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    # A big file is read without copying.
+    connection.execute(f"PRAGMA mmap_size = {MAX_MAPPED_BYTES}")
+
+
+def _check_tables(connection: sqlite3.Connection, path: Path) -> None:
+    version = version_of(connection)
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    (own,) = connection.execute(
+        "SELECT count(*) FROM pragma_table_info('request')"
+        f" WHERE name IN ({', '.join('?' * len(_OWN_COLUMNS))})",
+        _OWN_COLUMNS,
+    ).fetchone()
+    if tables and (version == 0 or own < len(_OWN_COLUMNS)):
+        raise StoreError(f"{path} is a database of something else, not a store.")
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"The store {path} was written by a later otel-helicone (version {version} of its"
+            f" tables; this one knows {SCHEMA_VERSION}): upgrade, or use another --store."
+        )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from otel_helicone.local.storage.columns import (
     record_of,
     session_of,
 )
+from otel_helicone.local.storage.errors import DamagedRow
 from otel_helicone.local.storage.filters import (
     SessionFigures,
     SessionFilter,
@@ -23,8 +23,8 @@ from otel_helicone.local.storage.filters import (
     SessionSort,
     ValueSummary,
 )
+from otel_helicone.local.storage.reading import reading
 from otel_helicone.local.storage.records import RequestRecord, SessionRecord
-from otel_helicone.local.storage.schema import connect
 
 __all__ = ["Store"]
 
@@ -37,8 +37,8 @@ _NEWEST_FIRST: Final = SessionSort()
 class Store:
     """The records of a local Helicone, read anew at each call; any thread may call.
 
-    Each method raises :class:`~.schema.StoreError` where the file is missing, is no store or is of
-    a later version.
+    Each method raises :class:`~.errors.StoreError` where the file is missing, is no store, is of a
+    later version, or is damaged where it is read.
 
     Attributes:
         path: the SQLite file.
@@ -53,7 +53,7 @@ class Store:
         self.path = path
 
     def sessions(self, session_id: str | None = None) -> list[SessionRecord]:
-        """Give the sessions, newest start first.
+        """Return the sessions, newest start first.
 
         Requests belong to one session when their session id *and* their session name are the
         same, as in Helicone: one id with two names is two sessions.
@@ -62,26 +62,28 @@ class Store:
             session_id: give only the sessions with this id.
         """
         only, values = ("", []) if session_id is None else ("AND session_id = ?", [session_id])
-        rows = self._rows(
-            f"SELECT {session_queries.SESSION} FROM session WHERE session_id != '' {only}"
-            " ORDER BY started_at DESC, number DESC",
-            values,
-        )
-        return [session_of(row) for row in rows]
+        with reading(self.path) as connection:
+            rows = connection.execute(
+                f"SELECT {session_queries.SESSION} FROM session WHERE session_id != '' {only}"
+                " ORDER BY started_at DESC, number DESC",
+                values,
+            )
+            return [session_of(row) for row in rows]
 
     def session(self, session_id: str, session_name: str) -> SessionRecord | None:
-        """Give one session, or None.
+        """Return one session, or None.
 
         Args:
             session_id: its id.
             session_name: its name; empty for none.
         """
-        rows = self._rows(
-            f"SELECT {session_queries.SESSION} FROM session"
-            " WHERE session_id = ? AND session_name = ?",
-            [session_id, session_name],
-        )
-        return session_of(rows[0]) if rows else None
+        with reading(self.path) as connection:
+            row = connection.execute(
+                f"SELECT {session_queries.SESSION} FROM session"
+                " WHERE session_id = ? AND session_name = ?",
+                [session_id, session_name],
+            ).fetchone()
+            return None if row is None else session_of(row)
 
     def requests(
         self,
@@ -90,7 +92,7 @@ class Store:
         *,
         bodies: bool = True,
     ) -> list[RequestRecord]:
-        """Give the requests in the order of their start.
+        """Return the requests in the order of their start.
 
         Args:
             session_id: give only those of the sessions with this id; without it all, those that
@@ -110,26 +112,44 @@ class Store:
         return self._requests(f"{where} ORDER BY started_at, request.row", values, bodies=bodies)
 
     def each_request(self, session_id: str | None = None) -> Iterator[RequestRecord]:
-        """Give the requests one by one, so that a large store needs no large memory.
+        """Return the requests one by one, so that a large store needs no large memory.
 
         Args:
             session_id: give only those of the sessions with this id.
+        """
+        with self.counted_requests(session_id) as (_, records):
+            yield from records
+
+    @contextmanager
+    def counted_requests(
+        self, session_id: str | None = None
+    ) -> Iterator[tuple[int, Iterator[RequestRecord]]]:
+        """Open the store, and tell how many requests there are; none comes in or goes meanwhile.
+
+        Args:
+            session_id: count and give only those of the sessions with this id.
+
+        Returns:
+            Their number, and what gives them one by one, as long as the context is not left.
         """
         where, values = "", list[Cell]()
         if session_id is not None:
             where = "WHERE session IN (SELECT number FROM session WHERE session_id = ?)"
             values = [session_id]
-        with closing(self._connect()) as connection:
+        with reading(self.path) as connection:
+            connection.execute("BEGIN")
+            (count,) = connection.execute(
+                f"SELECT count(*) FROM request {where}", values
+            ).fetchone()
             rows = connection.execute(
                 f"SELECT {_WITH_BODY} FROM request JOIN body USING (row) {where}"
                 " ORDER BY request.row",
                 values,
             )
-            for row in rows:
-                yield record_of(row)
+            yield count, _counted(rows, count)
 
     def request(self, request_id: str) -> RequestRecord | None:
-        """Give one request, or None; the one that was stored last where several have the id.
+        """Return one request, or None; the one that was stored last where several have the id.
 
         Args:
             request_id: its id, in lower case.
@@ -140,7 +160,7 @@ class Store:
         return found[0] if found else None
 
     def response_bodies(self, request_ids: Sequence[str]) -> dict[str, str]:
-        """Give the answers' bodies of some requests, by the requests' ids.
+        """Return the answers' bodies of some requests, by the requests' ids.
 
         Args:
             request_ids: their ids, in lower case, a few hundred at most.
@@ -153,7 +173,7 @@ class Store:
         return dict(rows)
 
     def request_ids(self, session_id: str, session_name: str) -> list[str]:
-        """Give the ids of a session's requests, in the order of their start.
+        """Return the ids of a session's requests, in the order of their start.
 
         Args:
             session_id: the session's id.
@@ -168,7 +188,7 @@ class Store:
         return [str(row[0]) for row in rows]
 
     def session_ids(self, start: str) -> list[str]:
-        """Give the session ids that start with a text; only the one that is equal, if there is.
+        """Return the session ids that start with a text; only the one that is equal, if there is.
 
         Args:
             start: the first characters of an id, or the whole of it.
@@ -189,7 +209,7 @@ class Store:
         offset: int = 0,
         limit: int = 50,
     ) -> SessionPage:
-        """Give some of the sessions that are wanted, and how many there are.
+        """Return some of the sessions that are wanted, and how many there are.
 
         Args:
             wanted: which ones.
@@ -197,31 +217,31 @@ class Store:
             offset: how many to leave out first.
             limit: how many to give.
         """
-        with closing(self._connect()) as connection:
+        with reading(self.path) as connection:
             return session_queries.session_page(connection, wanted, sort, offset, limit)
 
     def session_figures(self, wanted: SessionFilter = _ALL) -> list[SessionFigures]:
-        """Give the figures of all sessions that are wanted, in no order.
+        """Return the figures of all sessions that are wanted, in no order.
 
         Args:
             wanted: which ones.
         """
-        with closing(self._connect()) as connection:
+        with reading(self.path) as connection:
             return session_queries.session_figures(connection, wanted)
 
     def values(self, name: str, wanted: SessionFilter = _ALL) -> list[ValueSummary]:
-        """Give what each value of something comes to, the dearest first.
+        """Return what each value of something comes to, the dearest first.
 
         Args:
             name: ``user``, ``model``, ``status``, or ``property:`` and a property's name.
             wanted: the sessions to look at; requests that are in no session are summed too where
                 nothing is asked for.
         """
-        with closing(self._connect()) as connection:
+        with reading(self.path) as connection:
             return session_queries.values(connection, name, wanted)
 
     def property_names(self) -> list[str]:
-        """Give the names of all properties, sorted."""
+        """Return the names of all properties, sorted."""
         rows = self._rows(
             "SELECT DISTINCT substr(name, 10) FROM value WHERE name LIKE 'property:%' ORDER BY 1",
             [],
@@ -231,7 +251,7 @@ class Store:
     def recent_requests_of_name(
         self, session_name: str, *, besides: str, sessions: int = 20, most: int = 4000
     ) -> list[list[RequestRecord]]:
-        """Give the requests of the newest sessions of a name, without bodies, newest first.
+        """Return the requests of the newest sessions of a name, without bodies, newest first.
 
         Args:
             session_name: the name.
@@ -253,7 +273,7 @@ class Store:
         return given
 
     def tag(self, session_id: str) -> str | None:
-        """Give the tag of a session, or None.
+        """Return the tag of a session, or None.
 
         Args:
             session_id: the session's id.
@@ -262,7 +282,7 @@ class Store:
         return str(rows[0][0]) if rows else None
 
     def version(self) -> int:
-        """Give a number that is another one whenever something was stored or changed."""
+        """Return a number that is another one whenever something was stored or changed."""
         ((changes,),) = self._rows("SELECT changes FROM state", [])
         return int(changes)
 
@@ -270,12 +290,20 @@ class Store:
         columns, joined = _REQUEST, ""
         if bodies:
             columns, joined = _WITH_BODY, "JOIN body USING (row)"
-        rows = self._rows(f"SELECT {columns} FROM request {joined} {where}", values)
-        return [record_of(row) for row in rows]
-
-    def _connect(self) -> sqlite3.Connection:
-        return connect(self.path, create=False)
+        with reading(self.path) as connection:
+            rows = connection.execute(f"SELECT {columns} FROM request {joined} {where}", values)
+            return [record_of(row) for row in rows]
 
     def _rows(self, query: str, values: Sequence[Cell]) -> list[tuple[Any, ...]]:
-        with closing(self._connect()) as connection:
+        with reading(self.path) as connection:
             return connection.execute(query, values).fetchall()
+
+
+def _counted(rows: Iterable[tuple[Any, ...]], count: int) -> Iterator[RequestRecord]:
+    """Return rows as records, and say where they are fewer than there are requests."""
+    read = 0
+    for row in rows:
+        yield record_of(row)
+        read += 1
+    if read != count:
+        raise DamagedRow(f"{count - read} of {count} requests are without their bodies")

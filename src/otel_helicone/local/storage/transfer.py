@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import fields
 from datetime import datetime
-from typing import Any, Final, get_args, get_type_hints
+from io import BufferedReader
+from typing import Any, BinaryIO, Final, get_args, get_type_hints
 
 from otel_helicone.local.storage.records import RequestRecord
 
-__all__ = ["FIRST_LINE", "LONGEST_LINE", "NotAnExport", "exported_lines", "imported_records"]
+__all__ = [
+    "FIRST_LINE",
+    "MAX_LINE",
+    "NotAnExport",
+    "exported_lines",
+    "imported_records",
+    "is_export",
+]
 
 FIRST_LINE: Final = {"otel_helicone_export": 1}
-"""What the first line says, with the version of the form."""
+"""What the first line says at least: the version of the form."""
 
-LONGEST_LINE: Final = 64 * 1024 * 1024
+MAX_LINE: Final = 64 * 1024 * 1024
 """How long a line may be, in characters. Bodies are stored up to a mebibyte each."""
 
-_LARGEST_NUMBER: Final = 10**13
+_COUNT: Final = "requests"
+_MAX_FIRST_LINE: Final = 1000
+_GZIP: Final = b"\x1f\x8b"
+_MAX_NUMBER: Final = 10**13
 _TYPES: Final = get_type_hints(RequestRecord)
 _REQUIRED: Final = frozenset(
     field.name
@@ -31,16 +45,18 @@ class NotAnExport(Exception):
     """A line is none that an export has; the text says which line, and what is wrong with it."""
 
 
-def exported_lines(records: Iterable[RequestRecord]) -> Iterator[str]:
+def exported_lines(records: Iterable[RequestRecord], count: int | None = None) -> Iterator[str]:
     """Write records, a line each after the first.
 
     Args:
         records: the requests.
+        count: how many there are, so that a file that was cut off is known by it; None where it
+            is not known yet.
 
     Yields:
         Lines of ASCII without their ends.
     """
-    yield json.dumps(FIRST_LINE)
+    yield json.dumps(FIRST_LINE if count is None else {**FIRST_LINE, _COUNT: count})
     for record in records:
         values = {field.name: getattr(record, field.name) for field in fields(RequestRecord)}
         values["properties"] = dict(record.properties)
@@ -49,8 +65,23 @@ def exported_lines(records: Iterable[RequestRecord]) -> Iterator[str]:
         yield json.dumps(values)
 
 
+def is_export(file: BinaryIO) -> bool:
+    """Return whether a file, compressed or not, begins like an export, of whatever version.
+
+    Args:
+        file: one that was opened to read bytes.
+    """
+    try:
+        packed = file.peek(2)[:2] == _GZIP if isinstance(file, BufferedReader) else False
+        with gzip.open(file) if packed else nullcontext(file) as lines:
+            first = json.loads(lines.readline(_MAX_FIRST_LINE))
+    except (OSError, EOFError, zlib.error, ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and FIRST_LINE.keys() <= first.keys()
+
+
 def imported_records(lines: Iterable[str]) -> Iterator[RequestRecord]:
-    """Read records.
+    """Read records. The first line is read at once, the others as the records are asked for.
 
     Args:
         lines: what :func:`exported_lines` wrote; empty lines are left out.
@@ -58,27 +89,46 @@ def imported_records(lines: Iterable[str]) -> Iterator[RequestRecord]:
     Raises:
         NotAnExport: at the first line that is wrong.
     """
-    has_begun = False
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        if len(line) > LONGEST_LINE:
-            raise NotAnExport(f"line {number} is longer than any that is exported")
-        try:
-            values = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise NotAnExport(f"line {number} is no JSON: {error}") from None
-        if not has_begun:
-            if values != FIRST_LINE:
-                raise NotAnExport(
-                    f"line {number} is not {json.dumps(FIRST_LINE)}: this is no file that"
-                    " `otel-helicone export` wrote, or it was written by a later version"
-                )
-            has_begun = True
-            continue
-        yield _record(values, number)
-    if not has_begun:
-        raise NotAnExport("there is nothing in it")
+    numbered = _filled_lines(lines)
+    for number, line in numbered:
+        first = _parsed(line, number)
+        count = first.pop(_COUNT, None) if isinstance(first, dict) else None
+        if first != FIRST_LINE or not (count is None or type(count) is int):
+            raise NotAnExport(
+                f"line {number} is not {json.dumps(FIRST_LINE)}: this is no file that"
+                " `otel-helicone export` wrote, or it was written by a later version"
+            )
+        return _read(numbered, count)
+    raise NotAnExport("there is nothing in it")
+
+
+def _read(numbered: Iterable[tuple[int, str]], count: int | None) -> Iterator[RequestRecord]:
+    read = 0
+    for number, line in numbered:
+        yield _record(_parsed(line, number), number)
+        read += 1
+    if count is not None and read != count:
+        raise NotAnExport(
+            f"it has {read} requests where its first line says {count}: it was cut off, or changed"
+        )
+
+
+def _filled_lines(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
+    try:
+        for number, line in enumerate(lines, start=1):
+            if len(line) > MAX_LINE:
+                raise NotAnExport(f"line {number} is longer than any that is exported")
+            if line.strip():
+                yield number, line
+    except UnicodeDecodeError:
+        raise NotAnExport("it is not text") from None
+
+
+def _parsed(line: str, number: int) -> object:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise NotAnExport(f"line {number} is no JSON: {error}") from None
 
 
 def _record(values: object, number: int) -> RequestRecord:
@@ -123,7 +173,7 @@ def _is_storable(value: object) -> bool:
     if isinstance(value, str):
         return not any("\ud800" <= character <= "\udfff" for character in value)
     # A latency of more would end after all time that there is for Python.
-    return not isinstance(value, int | float) or abs(value) < _LARGEST_NUMBER
+    return not isinstance(value, int | float) or abs(value) < _MAX_NUMBER
 
 
 def _is_pairs(value: object) -> bool:
