@@ -25,13 +25,13 @@ from otel_helicone.log_once import log_failure_once, warn_once
 __all__ = ["Bridge", "PortTaken"]
 
 # A trace that waits is looked at no later than this after it is due.
-_LONGEST_NAP: Final = 0.5
+_MAX_NAP: Final = 0.5
 _SECONDS_BETWEEN_CLEANINGS: Final = 5.0
 # What is remembered for late spans gives way before anything is refused.
-_MOST_REMEMBERED: Final = 0.5
+_MAX_REMEMBERED_PART: Final = 0.5
 _SECONDS_AFTER_TROUBLE: Final = 1.0
 _SECONDS_TO_DRAIN: Final = 5.0
-_MOST_HEADER_BYTES: Final = 16 * 1024
+_MAX_HEADER_BYTES: Final = 16 * 1024
 
 
 class PortTaken(Exception):
@@ -84,8 +84,8 @@ class Bridge:
             self._receiver.application(),
             access_log=None,
             auto_decompress=False,  # it has no limit
-            max_line_size=_MOST_HEADER_BYTES,
-            max_field_size=_MOST_HEADER_BYTES,
+            max_line_size=_MAX_HEADER_BYTES,
+            max_field_size=_MAX_HEADER_BYTES,
             shutdown_timeout=_SECONDS_TO_DRAIN,
         )
         await self._runner.setup()
@@ -171,7 +171,7 @@ class Bridge:
                     cleaned = time.monotonic()
                 if posts is None:
                     due = self._assembler.seconds_until_due(time.time())
-                    self._wake.wait(_LONGEST_NAP if due is None else min(due, _LONGEST_NAP))
+                    self._wake.wait(_MAX_NAP if due is None else min(due, _MAX_NAP))
             except (SpoolFull, SpoolError) as error:
                 warn_once(f"assembling:{error}", "No logs are made at present: %s.", error)
                 self._wake.wait(_SECONDS_AFTER_TROUBLE)
@@ -184,8 +184,10 @@ class Bridge:
         while self._assembler.forget(now - self._settings.memory) and not self._stopping:
             pass
         while (
-            self._spool.used_bytes() > _MOST_REMEMBERED * self._settings.max_spool_bytes
+            self._spool.used_bytes() > _MAX_REMEMBERED_PART * self._settings.max_spool_bytes
             and self._assembler.forget(now)
             and not self._stopping
         ):
+            pass
+        while self._spool.give_back() and not self._stopping:
             pass

@@ -8,12 +8,24 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from otel_helicone.bridge.schema import SpoolError, is_damaged, lock, open_database, set_aside
+from otel_helicone.bridge.room import Pages
+from otel_helicone.bridge.schema import (
+    INCREMENTAL,
+    SpoolError,
+    is_damaged,
+    lock,
+    open_database,
+    set_aside,
+)
 from otel_helicone.bridge.stored import SpoolFull
 
 __all__ = ["SpoolDatabase"]
+
+_PAGES_A_STEP: Final = 256
+# To write the file anew needs room for what is in it, and nothing else can be done meanwhile.
+_MAX_REWRITTEN: Final = 4 * 1024 * 1024
 
 
 class SpoolDatabase:
@@ -70,7 +82,7 @@ class SpoolDatabase:
 
     @contextmanager
     def rows(self, query: str, values: Sequence[object] = ()) -> Iterator[sqlite3.Cursor]:
-        """Give the rows of a query, one by one.
+        """Yield the rows of a query, one by one.
 
         Raises:
             SpoolError: where they can't be read.
@@ -82,7 +94,7 @@ class SpoolDatabase:
                 raise self._trouble(error) from None
 
     def read(self, query: str, values: Sequence[object] = ()) -> list[Any]:
-        """Give all rows of a query.
+        """Return all rows of a query.
 
         Raises:
             SpoolError: where they can't be read.
@@ -91,17 +103,56 @@ class SpoolDatabase:
             return found.fetchall()
 
     def count(self, of: str) -> int:
-        """Give how many rows a table has, or ``table WHERE condition``."""
+        """Return how many rows a table has, or ``table WHERE condition``."""
         return int(self.read(f"SELECT count(*) FROM {of}")[0][0])
 
-    def used_bytes(self) -> int:
-        """Give how much of the file is in use, in bytes."""
+    def pages(self) -> Pages:
+        """Return how much of the file is in use, and how much is free.
+
+        Raises:
+            SpoolError: where it can't be read.
+        """
         with self.mutex:
-            pages, free, size = (
-                self.read(f"PRAGMA {name}")[0][0]
+            count, free, size = (
+                int(self.read(f"PRAGMA {name}")[0][0])
                 for name in ("page_count", "freelist_count", "page_size")
             )
-        return int((pages - free) * size)
+        return Pages(used=(count - free) * size, free=free * size)
+
+    def give_back(self) -> bool:
+        """Return some free pages to the volume, where there are more than will be needed soon.
+
+        A step takes a few milliseconds, so that nobody waits long for the mutex.
+
+        Returns:
+            Whether there is more to give back.
+
+        Raises:
+            SpoolFull: where the disk is too full even for that.
+            SpoolError: where the file can't be written.
+        """
+        with self.mutex:
+            pages = self.pages()
+            if not pages.surplus:
+                return False
+            try:
+                ((mode,),) = self.read("PRAGMA auto_vacuum")
+                if mode == INCREMENTAL:
+                    # executescript, because execute would free a single page.
+                    self._connection.executescript(f"PRAGMA incremental_vacuum({_PAGES_A_STEP})")
+                elif pages.used > _MAX_REWRITTEN:
+                    return False
+                else:
+                    # A file of an earlier version: it is written anew while little is in it.
+                    self._connection.execute(f"PRAGMA auto_vacuum={INCREMENTAL}")
+                    self._connection.execute("VACUUM")
+                if 0 < self.pages().surplus < pages.surplus:
+                    return True
+                # The file gets shorter when the write-ahead log has been carried over into it.
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            except sqlite3.Error as error:
+                raise self._trouble(error) from None
+        return False
 
     def _trouble(self, error: sqlite3.Error) -> Exception:
         if is_damaged(error):

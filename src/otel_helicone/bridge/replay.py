@@ -195,6 +195,8 @@ class _Replay:
         forget = self._assembler.forget
         while not self._stop and await asyncio.to_thread(forget, float("inf")) > 0:
             pass
+        while not self._stop and await asyncio.to_thread(self._spool.give_back):
+            pass
 
     def _conclude(self, waiting: int, dead: int) -> int:
         result = self._result

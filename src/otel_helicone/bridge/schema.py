@@ -9,7 +9,20 @@ import time
 from pathlib import Path
 from typing import Final
 
-__all__ = ["SpoolError", "is_damaged", "lock", "open_beside", "open_database", "set_aside"]
+from otel_helicone.bridge.room import journal_limit
+
+__all__ = [
+    "INCREMENTAL",
+    "SpoolError",
+    "is_damaged",
+    "lock",
+    "open_beside",
+    "open_database",
+    "set_aside",
+]
+
+INCREMENTAL: Final = 2
+"""The ``auto_vacuum`` of SQLite with which free pages are given back when that is asked for."""
 
 _logger: Final = logging.getLogger("otel_helicone")
 
@@ -119,10 +132,13 @@ def _opened(path: Path) -> sqlite3.Connection:
             error = sqlite3.DatabaseError(str(damage))
             error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
             raise error
+        if is_new:
+            # To be set before anything is in the file.
+            connection.execute(f"PRAGMA auto_vacuum={INCREMENTAL}")
         connection.execute("PRAGMA journal_mode=WAL")
         # FULL: a commit is on the disk itself when it returns, also through a loss of power.
         connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA journal_size_limit=67108864")
+        connection.execute(f"PRAGMA journal_size_limit={journal_limit(path.parent)}")
         connection.execute("PRAGMA temp_store=MEMORY")
         if is_new:
             _make_tables(connection)
