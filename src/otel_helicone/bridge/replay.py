@@ -48,7 +48,7 @@ from otel_helicone.settings_reading import SettingError
 __all__ = ["run_replay"]
 
 # How full the spool gets with spans, before their logs are made: these need room too.
-_MOST_OF_SPOOL: Final = 0.3
+_MAX_PART_OF_SPOOL: Final = 0.3
 _SECONDS_BETWEEN_LOOKS: Final = 0.1
 _SECONDS_TO_DRAIN: Final = 5.0
 
@@ -95,6 +95,8 @@ class _Replay:
         self._sender = Sender(self._spool, BridgeMetrics(), settings.exporter)
         self._dead_before = self._spool.counts().dead
         self._result = _Result()
+        # What is left was refused, and nothing else is there that could be taken.
+        self._is_stuck = False
         self._stop = False
 
     async def run(self) -> int:
@@ -119,10 +121,11 @@ class _Replay:
             await self._sender.drain(_SECONDS_TO_DRAIN)
             sending.cancel()
             await asyncio.wait([sending])
+            refusal = await self._sender.give_up() if self._is_stuck else ""
             counts = self._spool.counts()
             self._assembler.close()
             self._spool.close()
-        return self._conclude(counts.posts, counts.dead - self._dead_before)
+        return self._conclude(counts.posts, counts.dead - self._dead_before, refusal)
 
     def _on_signal(self) -> None:
         self._stop = True
@@ -150,10 +153,10 @@ class _Replay:
         await self._send_everything(progress, sending)
 
     def _is_full(self) -> bool:
-        return self._spool.used_bytes() > _MOST_OF_SPOOL * self._settings.max_spool_bytes
+        return self._spool.used_bytes() > _MAX_PART_OF_SPOOL * self._settings.max_spool_bytes
 
     def _read(self, path: Path, source: str, requests: Iterator[StoredRequest]) -> int | None:
-        """Read on for a moment; give up to where, None where that is the end."""
+        """Read on for a moment; return up to where, None where that is the end."""
         until = time.monotonic() + _SECONDS_BETWEEN_LOOKS
         for request in requests:
             self._spool.check_room(len(request.body))
@@ -188,6 +191,9 @@ class _Replay:
             )
             if self._sender.wrong_key is not None:
                 self._stop = True
+            self._is_stuck = made is None and self._sender.is_stuck(waiting)
+            if self._is_stuck:
+                break
             if made is None:
                 if not waiting and self._sender.is_idle:
                     break
@@ -198,7 +204,7 @@ class _Replay:
         while not self._stop and await asyncio.to_thread(self._spool.give_back):
             pass
 
-    def _conclude(self, waiting: int, dead: int) -> int:
+    def _conclude(self, waiting: int, dead: int, refusal: str) -> int:
         result = self._result
         unusable = f", {result.unusable:,} can't be used" if result.unusable else ""
         sys.stdout.write(
@@ -210,6 +216,13 @@ class _Replay:
             return _failed(
                 f"Helicone refuses the API key ({self._sender.wrong_key}): set HELICONE_API_KEY to"
                 " a key that may write, and run the same command again",
+                1,
+            )
+        if refusal:
+            return _failed(
+                f"Helicone, or a proxy before it, refuses what is left ({refusal});"
+                f" {waiting:,} logs wait. See that HELICONE_ENDPOINT is Helicone's log API, and run"
+                " the same command again.",
                 1,
             )
         if self._stop:
