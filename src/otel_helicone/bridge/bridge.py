@@ -14,11 +14,11 @@ from otel_helicone.bridge.assembly import Assembler
 from otel_helicone.bridge.metrics import BridgeMetrics
 from otel_helicone.bridge.otlp import decode
 from otel_helicone.bridge.receiver import Receiver
-from otel_helicone.bridge.schema import SpoolError
 from otel_helicone.bridge.sender import Sender
 from otel_helicone.bridge.settings import BridgeSettings
 from otel_helicone.bridge.spans import Arrival, arrivals_of
 from otel_helicone.bridge.spool import Spool
+from otel_helicone.bridge.spool_file import SpoolError
 from otel_helicone.bridge.stored import Added, SpoolFull
 from otel_helicone.log_once import log_failure_once, warn_once
 

@@ -8,8 +8,8 @@ import signal
 import sys
 
 from otel_helicone.bridge.bridge import Bridge, PortTaken
-from otel_helicone.bridge.schema import SpoolError
 from otel_helicone.bridge.settings import BridgeSettings, make_bridge_settings
+from otel_helicone.bridge.spool_file import SpoolError
 from otel_helicone.settings_reading import SettingError
 
 __all__ = ["run_bridge"]

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from otel_helicone.bridge.schema import SpoolError, open_beside
+from otel_helicone.bridge.schema import open_beside
 from otel_helicone.bridge.settings import spool_path
+from otel_helicone.bridge.spool_file import SpoolError
 
 __all__ = ["drop", "list_all", "retry"]
 

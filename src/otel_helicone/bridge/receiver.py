@@ -18,8 +18,8 @@ from aiohttp import web
 from otel_helicone.bridge.decompression import ENCODINGS, BadCompression, TooLarge, decompress
 from otel_helicone.bridge.metrics import BridgeMetrics
 from otel_helicone.bridge.otlp import JSON, PROTOBUF, BadRequest, answer, failure
-from otel_helicone.bridge.schema import SpoolError
 from otel_helicone.bridge.settings import BridgeSettings
+from otel_helicone.bridge.spool_file import SpoolError
 from otel_helicone.bridge.stored import Added, SpoolFull
 from otel_helicone.log_once import log_failure_once, warn_once
 

@@ -31,11 +31,11 @@ from rich.progress import (
 from otel_helicone.bridge.assembly import Assembler
 from otel_helicone.bridge.metrics import BridgeMetrics
 from otel_helicone.bridge.otlp import BadRequest, decode
-from otel_helicone.bridge.schema import SpoolError
 from otel_helicone.bridge.sender import Sender
 from otel_helicone.bridge.settings import BridgeSettings, make_bridge_settings, spool_path
 from otel_helicone.bridge.spans import arrivals_of
 from otel_helicone.bridge.spool import Spool
+from otel_helicone.bridge.spool_file import SpoolError
 from otel_helicone.bridge.stored import SpoolFull
 from otel_helicone.bridge.telemetry_files import (
     FileError,

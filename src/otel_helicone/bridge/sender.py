@@ -14,8 +14,8 @@ from otel_helicone.bridge.connection import Connection
 from otel_helicone.bridge.history import History
 from otel_helicone.bridge.metrics import BridgeMetrics
 from otel_helicone.bridge.pace import Pace
-from otel_helicone.bridge.schema import SpoolError
 from otel_helicone.bridge.spool import Spool
+from otel_helicone.bridge.spool_file import SpoolError
 from otel_helicone.bridge.stored import DuePost, SpoolFull
 from otel_helicone.delivery.retry_after import backoff
 from otel_helicone.delivery.verdict import Judgement, Verdict, judge_log

@@ -85,7 +85,9 @@ class Spool:
 
         Raises:
             SpoolFull: where there is none.
+            SpoolError: where the spool can't be used at all.
         """
+        self._database.make_whole()
         pages = self._database.pages()
         if pages.used + size > self._max_bytes:
             raise SpoolFull("the spool is full")
@@ -160,6 +162,8 @@ class Spool:
                 )
         with self._database.mutex:
             self._waiting_spans += waiting
+        # After the spans were written: what is told to be taken is in a file that will be found.
+        self._database.make_whole()
         return Added(stored, repeated, waiting)
 
     def _origin(self, database: sqlite3.Connection, content: bytes) -> int:
