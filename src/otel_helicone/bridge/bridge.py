@@ -20,6 +20,7 @@ from otel_helicone.bridge.spans import Arrival, arrivals_of
 from otel_helicone.bridge.spool import Spool
 from otel_helicone.bridge.spool_file import SpoolError
 from otel_helicone.bridge.stored import Added, SpoolFull
+from otel_helicone.bridge.weight import check_spans, check_weight
 from otel_helicone.log_once import log_failure_once, warn_once
 
 __all__ = ["Bridge", "PortTaken"]
@@ -61,6 +62,7 @@ class Bridge:
         self._sender = Sender(self._spool, self.metrics, settings.exporter)
         self.metrics.watch(
             self._spool.counts,
+            self._spool.now,
             lambda: {str(reason): n for reason, n in self._assembler.skipped.items()},
             lambda: self._sender.pace.in_flight,
         )
@@ -139,14 +141,17 @@ class Bridge:
         want_all = self._settings.exporter.include != "calls"
         arrivals: list[Arrival] = []
         rejected = 0
-        for arrival in arrivals_of(decode(body, content_type), want_all=want_all):
+        check_weight(body, content_type)
+        request = decode(body, content_type)
+        check_spans(request)
+        for arrival in arrivals_of(request, want_all=want_all):
             if arrival is None:
                 rejected += 1
             else:
                 arrivals.append(arrival)
         if not arrivals:
             return Added(0, 0, 0), rejected
-        added = self._spool.add(arrivals, time.time(), self._settings.wait)
+        added = self._spool.add(arrivals, self._spool.now(), self._settings.wait)
         self._wake.set()
         return added, rejected
 
@@ -163,14 +168,14 @@ class Bridge:
         while not self._stopping:
             self._wake.clear()
             try:
-                posts = self._assembler.step(time.time())
+                posts = self._assembler.step(self._spool.now())
                 if posts:
                     self._loop.call_soon_threadsafe(self._sender.wake)
                 if time.monotonic() - cleaned > _SECONDS_BETWEEN_CLEANINGS:
                     self._clean()
                     cleaned = time.monotonic()
                 if posts is None:
-                    due = self._assembler.seconds_until_due(time.time())
+                    due = self._assembler.seconds_until_due(self._spool.now())
                     self._wake.wait(_MAX_NAP if due is None else min(due, _MAX_NAP))
             except (SpoolFull, SpoolError) as error:
                 warn_once(f"assembling:{error}", "No logs are made at present: %s.", error)
@@ -180,7 +185,7 @@ class Bridge:
                 self._wake.wait(_SECONDS_AFTER_TROUBLE)
 
     def _clean(self) -> None:
-        now = time.time()
+        now = self._spool.now()
         while self._assembler.forget(now - self._settings.memory) and not self._stopping:
             pass
         while (

@@ -43,6 +43,7 @@ from otel_helicone.bridge.telemetry_files import (
     fingerprint,
     requests_in,
 )
+from otel_helicone.bridge.weight import TooMuch
 from otel_helicone.settings_reading import SettingError
 
 __all__ = ["run_replay"]
@@ -162,14 +163,14 @@ class _Replay:
             self._spool.check_room(len(request.body))
             try:
                 found = decode(request.body, request.content_type)
-            except BadRequest as error:
+                arrivals = list(arrivals_of(found, want_all=self._want_all))
+            except (BadRequest, TooMuch) as error:
                 raise FileError(
                     f"{path} has no request before byte {request.end}: {error}"
                 ) from None
-            arrivals = list(arrivals_of(found, want_all=self._want_all))
             usable = [arrival for arrival in arrivals if arrival is not None]
             added = self._spool.add(
-                usable, time.time(), self._settings.wait, progress=(source, request.end)
+                usable, self._spool.now(), self._settings.wait, progress=(source, request.end)
             )
             self._result.spans += added.stored
             self._result.repeated += added.repeated
@@ -182,7 +183,9 @@ class _Replay:
         """Make the logs of all spans that were read, and wait until Helicone has them."""
         total = self._spool.counts().posts
         while not self._stop:
-            made = await asyncio.to_thread(self._assembler.step, time.time(), release_all=True)
+            made = await asyncio.to_thread(
+                self._assembler.step, self._spool.now(), release_all=True
+            )
             total += made or 0
             self._sender.wake()
             waiting = self._spool.counts().posts

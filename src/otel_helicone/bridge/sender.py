@@ -292,7 +292,7 @@ class Sender:
         if judgement.verdict is Verdict.TAKEN:
             self._taken.append(due.id)
             self.taken += 1
-            self._metrics.sent(len(due.post.body), time.time() - due.received)
+            self._metrics.sent(len(due.post.body), self._spool.now() - due.received)
             self._failed.pop(due.id, None)
             self._unsettled -= 1
         else:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from otel_helicone.bridge.clock import SpoolClock
 from otel_helicone.bridge.database import SpoolDatabase
 from otel_helicone.bridge.room import check_volume
 from otel_helicone.bridge.spans import Arrival, Traits
@@ -54,10 +55,22 @@ class Spool:
         self._origins: dict[bytes, int] = {}
         self._begun_anew = 0
         self._count_again()
+        self._clock = SpoolClock(self._newest())
 
     def _count_again(self) -> None:
         self._waiting_spans = self._database.count("span WHERE state = 0")
         self._posts = self._database.count("post")
+
+    def _newest(self) -> float:
+        (found,) = self._database.read(
+            "SELECT (SELECT max(last) FROM trace), (SELECT max(used) FROM session_name),"
+            " (SELECT max(received) FROM post)"
+        )
+        return max(time or 0.0 for time in found)
+
+    def now(self) -> float:
+        """Return the time by which everything in the spool is dated; see :class:`.SpoolClock`."""
+        return self._clock.now()
 
     def close(self) -> None:
         """Close the file."""
