@@ -173,6 +173,25 @@ def test_the_attributes_of_a_span_are_bounded(place: str, count: int) -> None:
             check_spans(made)
 
 
+@pytest.mark.parametrize("what", ["resources and scopes", "spans"])
+@pytest.mark.parametrize("count", [100_000, 100_001])
+def test_the_spans_of_a_request_are_bounded(what: str, count: int) -> None:
+    made = ExportTraceServiceRequest()
+    scopes = made.resource_spans.add().scope_spans
+    if what == "spans":
+        spans = scopes.add().spans
+        for _ in range(count):
+            spans.add()
+    else:
+        for _ in range(count - 1):
+            scopes.add()
+    if count <= 100_000:
+        check_spans(made)
+    else:
+        with pytest.raises(TooMuch, match=f"a request may have 100000 {what}"):
+            check_spans(made)
+
+
 def test_a_large_resource_is_not_stored_with_each_of_very_many_scopes(
     bridge: RunningBridge,
 ) -> None:

@@ -21,8 +21,11 @@ _MAX_ATTRIBUTES: Final = 20_000
 # What is no longer can't become much, whatever it is: some 40 MB for protobuf.
 _MAX_UNWEIGHED: Final = 1024 * 1024
 # What is longer may take seconds to read, and must not keep others waiting. JSON takes longer.
-_MAX_LIGHT: Final = 4 * 1024 * 1024
-_MAX_LIGHT_JSON: Final = 512 * 1024
+_MAX_LIGHT: Final = _MAX_UNWEIGHED
+_MAX_LIGHT_JSON: Final = 128 * 1024
+# Each takes some microseconds, however little is in it. With 300 bytes for a span, what a request
+# may have by default holds as many.
+_MAX_SPANS: Final = 100_000
 
 
 class TooMuch(ValueError):
@@ -60,10 +63,17 @@ def check_spans(request: ExportTraceServiceRequest) -> None:
     """Check the spans of a request, before anything is made of them.
 
     Raises:
-        TooMuch: where one has too many attributes, which would hold up all others.
+        TooMuch: where there are too many, or one has too many attributes.
     """
+    groups = len(request.resource_spans)
+    spans = 0
+    _check_count(groups, "resources and scopes")
     for resource_spans in request.resource_spans:
+        groups += len(resource_spans.scope_spans)
+        _check_count(groups, "resources and scopes")
         for scope_spans in resource_spans.scope_spans:
+            spans += len(scope_spans.spans)
+            _check_count(spans, "spans")
             for span in scope_spans.spans:
                 count = len(span.attributes) + len(span.links)
                 for event in span.events:
@@ -72,6 +82,11 @@ def check_spans(request: ExportTraceServiceRequest) -> None:
                     raise TooMuch(
                         f"a span may have {_MAX_ATTRIBUTES} attributes, events and links together"
                     )
+
+
+def _check_count(count: int, what: str) -> None:
+    if count > _MAX_SPANS:
+        raise TooMuch(f"a request may have {_MAX_SPANS} {what}: send smaller batches")
 
 
 _PIECE: Final = 1024 * 1024
