@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from pathlib import Path
 
 import pytest
 from opentelemetry import trace
@@ -384,6 +385,22 @@ def test_what_was_not_sent_is_sent_after_a_restart(
         assert bridge.metrics()["spans_waiting"] == 4
         bridge.send(root)
         assert paths_of(rows_of(helicone, 4)) == TRIP
+
+
+def test_what_waits_outlives_the_deletion_of_the_spool(
+    make_bridge: MakeBridge, service: Service, tmp_path: Path
+) -> None:
+    with make_bridge() as bridge:
+        bridge.send(orphan(service))
+        spool = tmp_path / "spool.db"
+        spool.unlink()
+        deadline = time.monotonic() + 30
+        while not spool.exists():  # though nothing comes in
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert bridge.metrics()["spans_waiting"] == 1
+    with make_bridge() as bridge:
+        assert bridge.metrics()["spans_waiting"] == 1
 
 
 def test_the_settings_of_the_session_context_hold_here_too(

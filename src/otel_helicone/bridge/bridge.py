@@ -172,8 +172,8 @@ class Bridge:
                 if posts:
                     self._loop.call_soon_threadsafe(self._sender.wake)
                 if time.monotonic() - cleaned > _SECONDS_BETWEEN_CLEANINGS:
-                    self._clean()
                     cleaned = time.monotonic()
+                    self._clean()
                 if posts is None:
                     due = self._assembler.seconds_until_due(self._spool.now())
                     self._wake.wait(_MAX_NAP if due is None else min(due, _MAX_NAP))
@@ -196,3 +196,5 @@ class Bridge:
             pass
         while self._spool.give_back() and not self._stopping:
             pass
+        # Also where nothing comes in: what waits would be lost in a file that was deleted.
+        self._spool.make_whole()

@@ -13,10 +13,11 @@ import aiohttp
 from otel_helicone.bridge.connection import Connection
 from otel_helicone.bridge.history import History
 from otel_helicone.bridge.metrics import BridgeMetrics
+from otel_helicone.bridge.outcomes import Outcomes
 from otel_helicone.bridge.pace import Pace
 from otel_helicone.bridge.spool import Spool
 from otel_helicone.bridge.spool_file import SpoolError
-from otel_helicone.bridge.stored import DuePost, SpoolFull
+from otel_helicone.bridge.stored import DuePost
 from otel_helicone.delivery.retry_after import backoff
 from otel_helicone.delivery.verdict import Judgement, Verdict, judge_log
 from otel_helicone.exporter_settings import ExporterSettings
@@ -26,10 +27,6 @@ __all__ = ["Sender"]
 
 _logger: Final = logging.getLogger("otel_helicone")
 
-# What was taken is deleted this often: a transaction for each post would cost more than to send it.
-# Those that a crash finds in between are sent again, and merged by their request id.
-_SECONDS_BETWEEN_FLUSHES: Final = 0.1
-_MAX_UNFLUSHED: Final = 512
 # How much is read at once, and how long what was read and is not settled may be together.
 _MAX_READ: Final = 128
 _MAX_READ_BYTES: Final = 4 * 1024 * 1024
@@ -67,10 +64,8 @@ class Sender:
         self._most = max_in_flight = settings.max_in_flight
         self.pace = Pace(max_in_flight)
         self._queue: asyncio.Queue[tuple[DuePost, History]] = asyncio.Queue()
-        self._taken: list[int] = []
-        self._refused: list[tuple[int, str]] = []
+        self._outcomes = Outcomes(spool)
         self._more = asyncio.Event()
-        self._flush_now = asyncio.Event()
         self._unsettled = 0
         # What failed and is to be read again: when, and the number. Its body is not kept in memory,
         # so that logs which always fail, however many and long, don't keep others from being read.
@@ -93,7 +88,7 @@ class Sender:
     @property
     def is_idle(self) -> bool:
         """Whether every post that was read is settled, and that is stored."""
-        return not self._unsettled and not self._taken and not self._refused
+        return not self._unsettled and self._outcomes.are_stored
 
     async def run(self) -> None:
         """Send until cancelled; then what was taken is stored before this ends."""
@@ -101,12 +96,12 @@ class Sender:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._read())
-                group.create_task(self._flush_regularly())
+                group.create_task(self._outcomes.run())
                 for _ in range(self._most):
                     group.create_task(self._work(connection))
         finally:
             await connection.close()
-            await self._flush()
+            await self._outcomes.flush()
 
     def is_stuck(self, waiting: int) -> bool:
         """Return whether all that is left was refused several times, and nothing taken meanwhile.
@@ -139,7 +134,7 @@ class Sender:
                 self._refuse(number, history.answer)
             else:
                 reason = self._without_key(history.answer.reason)
-        await self._flush()
+        await self._outcomes.flush()
         return reason
 
     async def drain(self, seconds: float) -> None:
@@ -290,7 +285,7 @@ class Sender:
 
     def _settle(self, due: DuePost, judgement: Judgement) -> None:
         if judgement.verdict is Verdict.TAKEN:
-            self._taken.append(due.id)
+            self._outcomes.take(due.id)
             self.taken += 1
             self._metrics.sent(len(due.post.body), self._spool.now() - due.received)
             self._failed.pop(due.id, None)
@@ -298,12 +293,10 @@ class Sender:
         else:
             self._refuse(due.id, judgement)
         self._let_go(due)
-        if len(self._taken) + len(self._refused) >= _MAX_UNFLUSHED:
-            self._flush_now.set()
 
     def _refuse(self, number: int, judgement: Judgement) -> None:
         reason = self._without_key(judgement.reason)
-        self._refused.append((number, reason))
+        self._outcomes.refuse(number, reason)
         self._failed.pop(number, None)
         self._unsettled -= 1
         self._metrics.failed(reason[:3])
@@ -342,27 +335,3 @@ class Sender:
             return None, trouble
         finally:
             self._metrics.attempted(time.monotonic() - started, trouble)
-
-    async def _flush_regularly(self) -> None:
-        while True:
-            try:
-                async with asyncio.timeout(_SECONDS_BETWEEN_FLUSHES):
-                    await self._flush_now.wait()
-            except TimeoutError:
-                pass
-            self._flush_now.clear()
-            await self._flush()
-
-    async def _flush(self) -> None:
-        """Store what became of posts; what can't be stored now is tried again later."""
-        taken, refused = list(self._taken), list(self._refused)
-        if not taken and not refused:
-            return
-        try:
-            await asyncio.to_thread(self._spool.finish, taken, refused, time.time())
-        except (SpoolError, SpoolFull) as error:
-            warn_once(f"flush:{error}", "%s: logs that were sent may be sent once more", error)
-            return
-        # More may have been added meanwhile.
-        del self._taken[: len(taken)]
-        del self._refused[: len(refused)]

@@ -196,6 +196,10 @@ class Spool:
         """Return how much of the file is in use, in bytes."""
         return self._database.pages().used
 
+    def make_whole(self) -> None:
+        """Write the file anew where it was deleted; see :meth:`.SpoolDatabase.make_whole`."""
+        self._database.make_whole()
+
     def give_back(self) -> bool:
         """Return some room to the volume; see :meth:`.SpoolDatabase.give_back`."""
         return self._database.give_back()
