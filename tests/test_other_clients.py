@@ -204,6 +204,26 @@ def test_a_redirect_to_another_host_loses_every_helicone_header(
     assert elsewhere.seen[0]["x-mine"] == "1"
 
 
+@pytest.mark.parametrize("send", [by_requests, by_urllib3, by_aiohttp])
+def test_a_redirect_is_judged_by_the_host_that_is_connected_to(
+    send: Send, tracer: Tracer, gateway: Place, elsewhere: Place
+) -> None:
+    # One parser of URLs takes what is before the "@" for a user, another one for the host.
+    for location in (
+        f"http://{elsewhere.host}\\@{gateway.host}/",
+        f"http://{gateway.host}@{elsewhere.host}/",
+        f"//{elsewhere.host}/",
+        f" http://{elsewhere.host}/",
+    ):
+        gateway.redirects = [location]
+        with tracer.start_as_current_span("parent"):
+            try:
+                send(gateway.url, {**AUTH, "HELICONE-cache-enabled": "true"})
+            except Exception:
+                pass  # a location that the client itself refuses
+    assert not any(name.startswith("helicone-") for seen in elsewhere.seen for name in seen)
+
+
 @REDIRECTED
 def test_a_redirect_within_a_gateway_keeps_them(send: Send, tracer: Tracer, gateway: Place) -> None:
     gateway.redirects = ["/v2"]

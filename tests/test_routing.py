@@ -218,3 +218,26 @@ def test_it_may_stand_in_the_environment(
     with recorder.client() as client:
         client.get("https://api.openai.com/v1/models")
     assert recorder.requests[1].url.host == "api.openai.com"
+
+
+def test_a_client_with_a_transport_of_its_own_for_the_provider_is_left_alone(
+    routed: Any, stack: Any, recorder: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = Recorder(stack)
+    mounts = {"all://api.openai.com": stack.MockTransport(own)}
+    with recorder.client(mounts=mounts) as client:
+        for _ in range(2):
+            client.post("https://api.openai.com/v1/chat/completions", json=CHAT)
+        client.post("https://api.groq.com/openai/v1/chat/completions", json=CHAT)
+    assert [request.url.host for request in own.requests] == ["api.openai.com"] * 2
+    assert [request.url.host for request in recorder.requests] == ["gateway.helicone.ai"]
+    assert len([r for r in caplog.records if "mounted for api.openai.com" in r.getMessage()]) == 1
+
+
+def test_a_key_that_is_no_text_is_a_setting_error_and_is_not_shown() -> None:
+    wrong: Any
+    for wrong in (5, b"sk-helicone-secret", ["sk-helicone-secret"]):
+        with pytest.raises(SettingError) as raised:
+            HeliconeSpanProcessor(api_key=wrong)
+        assert "secret" not in str(raised.value)
+        assert type(wrong).__name__ in str(raised.value)

@@ -8,7 +8,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from otel_helicone.logs.translating import Records, Translator
 
 __all__ = ["HeliconeSpanExporter"]
+
+_SECONDS_TO_DEFERRED: Final = 0.1
 
 
 @documented(ExporterSettings)
@@ -122,7 +124,7 @@ class HeliconeSpanExporter(SpanExporter):
             # locks, and can't go on before this returns.
             self._deferred.append(spans)
             if self._delivery.is_in_its_own_thread:
-                threading.Thread(target=self._export_deferred, daemon=True).start()
+                self._delivery.call_in_a_thread(self._export_deferred)
             return SpanExportResult.SUCCESS
         is_complete = self._export(spans)
         self._export_deferred()
@@ -133,9 +135,7 @@ class HeliconeSpanExporter(SpanExporter):
         assert self._translator is not None
         try:
             with self._exports:
-                is_complete = self._send(
-                    self._translator.records(spans), self._settings.timeout
-                )
+                is_complete = self._send(self._translator.records(spans), self._settings.timeout)
                 self._set_alarm()
             return is_complete
         except Exception:
@@ -143,12 +143,15 @@ class HeliconeSpanExporter(SpanExporter):
             return False
 
     def _export_deferred(self) -> None:
-        while self._deferred:
+        # Those of now: where interruptions come faster than logs are taken, there is no end to it.
+        for _ in range(len(self._deferred)):
             try:
                 spans = self._deferred.popleft()
             except IndexError:
                 return  # another thread was faster
             self._export(spans)
+        if self._deferred:
+            self._alarm.set(_SECONDS_TO_DEFERRED)
 
     def _send(self, records: Records, timeout: float) -> bool:
         """Deliver the logs; return whether each was taken."""
@@ -164,6 +167,7 @@ class HeliconeSpanExporter(SpanExporter):
             self._alarm.set(max(seconds, 1.0) if self._exports.are_elsewhere else seconds)
 
     def _release_due(self) -> None:
+        self._export_deferred()
         if not self._exports.are_elsewhere:
             self._release(self._settings.timeout, release_all=False)
         self._set_alarm()
@@ -192,8 +196,10 @@ class HeliconeSpanExporter(SpanExporter):
             Whether they ended in that time.
         """
         deadline = time.monotonic() + timeout_millis / 1000
-        if not self._exports.has_this_thread:
+        while self._deferred and not self._exports.has_this_thread:
             self._export_deferred()
+            if time.monotonic() >= deadline:
+                break
         is_complete = self._release(timeout_millis / 1000, release_all=True)
         return self._exports.wait(max(deadline - time.monotonic(), 0)) and is_complete
 
@@ -211,6 +217,8 @@ class HeliconeSpanExporter(SpanExporter):
         deadline = time.monotonic() + timeout_millis / 1000
         try:
             self._alarm.cancel()
+            if not self._exports.has_this_thread:
+                self._export_deferred()
             self._release(timeout_millis / 1000, release_all=True)
             if self._delivery is not None:
                 finished.unwant(self._wanted)

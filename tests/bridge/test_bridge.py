@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import time
+from pathlib import Path
 
 import pytest
 from opentelemetry import trace
@@ -321,6 +323,55 @@ def test_everything_can_be_included(
         assert paths_of(rows_of(helicone, 2)) == ["/root", "/root/step"]
 
 
+DAYS = 86_400.0
+
+
+def orphan(service: Service) -> ReadableSpan:
+    """Make a call whose parent never comes."""
+    with service.tracer.start_as_current_span("never comes"):
+        call(service.tracer)
+    return service.take()[0]
+
+
+@pytest.mark.parametrize("jump", [1000 * DAYS, -1000 * DAYS, 3600.0, -3600.0])
+def test_a_clock_that_is_set_leaves_nothing_waiting(
+    make_bridge: MakeBridge,
+    helicone: LocalHelicone,
+    service: Service,
+    monkeypatch: pytest.MonkeyPatch,
+    jump: float,
+) -> None:
+    system = time.time
+    with make_bridge(wait=0.3) as bridge:
+        bridge.send(orphan(service))
+        monkeypatch.setattr(time, "time", lambda: system() + jump)
+        bridge.send(orphan(service))
+        monkeypatch.setattr(time, "time", system)
+        bridge.send(orphan(service))
+        assert len(rows_of(helicone, 3)) == 3
+        assert bridge.metrics()["spans_waiting"] == 0
+
+
+@pytest.mark.parametrize("jump", [1000 * DAYS, -1000 * DAYS])
+def test_a_clock_that_is_set_between_two_starts_leaves_nothing_waiting(
+    make_bridge: MakeBridge,
+    helicone: LocalHelicone,
+    service: Service,
+    monkeypatch: pytest.MonkeyPatch,
+    jump: float,
+) -> None:
+    system = time.time
+    with make_bridge(wait=3) as bridge:
+        bridge.send(orphan(service))
+        assert 0 <= bridge.metrics()["spool_age_seconds"] < 60
+    monkeypatch.setattr(time, "time", lambda: system() + jump)
+    with make_bridge(wait=0.3) as bridge:
+        bridge.send(orphan(service))
+        assert len(rows_of(helicone, 2)) == 2
+        # It was not taken for one of years ago, or of years to come, when it is forgotten.
+        assert bridge.metrics()["spans_waiting"] == 0
+
+
 def test_what_was_not_sent_is_sent_after_a_restart(
     make_bridge: MakeBridge, helicone: LocalHelicone, service: Service
 ) -> None:
@@ -334,6 +385,22 @@ def test_what_was_not_sent_is_sent_after_a_restart(
         assert bridge.metrics()["spans_waiting"] == 4
         bridge.send(root)
         assert paths_of(rows_of(helicone, 4)) == TRIP
+
+
+def test_what_waits_outlives_the_deletion_of_the_spool(
+    make_bridge: MakeBridge, service: Service, tmp_path: Path
+) -> None:
+    with make_bridge() as bridge:
+        bridge.send(orphan(service))
+        spool = tmp_path / "spool.db"
+        spool.unlink()
+        deadline = time.monotonic() + 30
+        while not spool.exists():  # though nothing comes in
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert bridge.metrics()["spans_waiting"] == 1
+    with make_bridge() as bridge:
+        assert bridge.metrics()["spans_waiting"] == 1
 
 
 def test_the_settings_of_the_session_context_hold_here_too(

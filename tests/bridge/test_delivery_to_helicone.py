@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from opentelemetry.propagate import inject
 from opentelemetry.sdk.trace import ReadableSpan
 
 from otel_helicone import session
-from otel_helicone.bridge import pace, sender
+from otel_helicone.bridge import history, pace, sender
 from otel_helicone.bridge.bridge import Bridge
 from otel_helicone.cli import main
 from otel_helicone.local.server import LocalHelicone
@@ -69,13 +70,28 @@ def until(there: Callable[[], bool], seconds: float = 30) -> None:
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the waits after failures, which grow to five seconds."""
     for module in (sender, pace):
-        monkeypatch.setattr(module, "backoff", lambda _failures: 0.1)
+        monkeypatch.setattr(module, "backoff", lambda _failures: 0.02)
+    monkeypatch.setattr(sender, "_WAITS_AFTER_REFUSAL", 1)
 
 
 def check_all_arrive(helicone: FaultServer, spans: Sequence[ReadableSpan]) -> None:
     """See that every call arrives, and each attempt at it with the same bytes."""
     until(lambda: helicone.bodies.keys() >= set(ids_of(spans)))
     assert {len(bodies) for bodies in helicone.bodies.values()} == {1}
+
+
+def refusing(poison: Collection[str], answer: str) -> Plan:
+    """Plan an answer for some logs, and that others are taken."""
+    return lambda request_id, _attempt: answer if request_id in poison else OK
+
+
+def send_until_given_up(bridge: RunningBridge, count: int) -> None:
+    """Send calls that are taken, until so many logs are given up."""
+    deadline = time.monotonic() + 30
+    while bridge.metrics()["logs_dead"] < count:
+        assert time.monotonic() < deadline
+        bridge.send(*calls(2))
+    until(lambda: bridge.metrics()["logs_waiting"] == 0)
 
 
 def at_first(fault: str, attempts: int) -> Plan:
@@ -186,38 +202,128 @@ def dead(*arguments: str | Path) -> int:
 
 
 def test_what_helicone_refuses_for_good_is_listed_retried_or_dropped(
-    spool: Path, capsys: pytest.CaptureFixture[str]
+    spool: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = "status:400:Payload too large"
+    quickly(monkeypatch)
     spans = calls(3)
-    with FaultServer(lambda *_: answer) as helicone, bridge_to(helicone, spool) as bridge:
-        bridge.send(*spans)
-        until(lambda: bridge.metrics()["logs_dead"] == 3)
-        assert dead("list", "--spool", spool, "--json") == 0
-        listed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-        assert {entry["reason"] for entry in listed} == {"400 Payload too large"}
-        assert sorted(entry["request_id"] for entry in listed) == sorted(ids_of(spans))
-        answer = OK
-        first, second, third = (str(entry["number"]) for entry in listed)
-        assert dead("drop", "--spool", spool, first) == 0
-        assert dead("retry", "--spool", spool, second) == 0
-        until(lambda: helicone.bodies.keys() == {listed[1]["request_id"]})
-        assert dead("retry", "--spool", spool, "--all") == 0
-        until(lambda: helicone.bodies.keys() == {entry["request_id"] for entry in listed[1:]})
-        until(lambda: bridge.metrics()["logs_waiting"] == bridge.metrics()["logs_dead"] == 0)
-        assert dead("retry", "--spool", spool, third) == 1
-        assert dead("list", "--spool", spool) == 0
+    poison = set(ids_of(spans))
+    with FaultServer(refusing(poison, "status:400:Payload too large")) as helicone:
+        with bridge_to(helicone, spool) as bridge:
+            bridge.send(*spans)
+            send_until_given_up(bridge, 3)
+            assert dead("list", "--spool", spool, "--json") == 0
+            listed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+            assert {entry["reason"] for entry in listed} == {"400 Payload too large"}
+            assert {entry["request_id"] for entry in listed} == poison
+            first, second, third = (str(entry["number"]) for entry in listed)
+            ids = [entry["request_id"] for entry in listed]
+            poison.clear()
+            assert dead("drop", "--spool", spool, first) == 0
+            assert dead("retry", "--spool", spool, second) == 0
+            until(lambda: ids[1] in helicone.bodies)
+            assert ids[2] not in helicone.bodies
+            assert dead("retry", "--spool", spool, "--all") == 0
+            until(lambda: ids[2] in helicone.bodies)
+            until(lambda: bridge.metrics()["logs_waiting"] == bridge.metrics()["logs_dead"] == 0)
+            assert ids[0] not in helicone.bodies
+            assert dead("retry", "--spool", spool, third) == 1
+            assert dead("list", "--spool", spool) == 0
     assert f"No refused logs in {spool}" in capsys.readouterr().out
 
 
 def test_dead_letters_are_those_of_the_spool_that_is_named_before_the_command(
-    spool: Path, capsys: pytest.CaptureFixture[str]
+    spool: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with FaultServer(lambda *_: "status:400:no") as helicone, bridge_to(helicone, spool) as bridge:
-        bridge.send(*calls(1))
-        until(lambda: bridge.metrics()["logs_dead"] == 1)
-        assert main(["bridge", "--spool", str(spool), "dead", "list"]) == 0
+    quickly(monkeypatch)
+    (bad,) = calls(1)
+    with FaultServer(refusing(ids_of([bad]), "status:400:no")) as helicone:
+        with bridge_to(helicone, spool) as bridge:
+            bridge.send(bad)
+            send_until_given_up(bridge, 1)
+            assert main(["bridge", "--spool", str(spool), "dead", "list"]) == 0
     assert "400 no" in capsys.readouterr().out
+
+
+# What a proxy that is set up wrongly, a login page or a load balancer gives to every log.
+FOREIGN = {
+    "login page": "status:302:moved|location: https://login.example/",
+    "other address": "status:308:moved|location: https://www.example/",
+    "foreign 200": "status:200:<html>Welcome</html>",
+    "empty 200": "status:200:",
+    "204": "status:204:",
+    "not found": "status:404:404 page not found",
+    "not allowed": "status:405:Method Not Allowed",
+    "gone": "status:410:Gone",
+    "plain HTTP": "status:400:The plain HTTP request was sent to HTTPS port",
+    "too large for it": "status:413:<html>nginx</html>",
+    "500 with a final text": "status:500:Invalid header value",
+}
+
+
+@pytest.mark.parametrize("answer", FOREIGN.values(), ids=list(FOREIGN))
+def test_what_every_log_is_answered_makes_no_dead_letters(
+    spool: Path, answer: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quickly(monkeypatch)
+    spans = calls(8)
+    is_broken = True
+    with FaultServer(lambda *_: answer if is_broken else OK) as helicone:
+        with bridge_to(helicone, spool) as bridge:
+            bridge.send(*spans)
+            # Each was tried several times.
+            until(lambda: len(helicone.seen) == 8 and min(helicone.seen.values()) >= 3)
+            metrics = bridge.metrics()
+            assert (metrics["logs_dead"], metrics["logs_waiting"]) == (0, 8)
+            assert metrics["logs_in_flight"] <= 1
+            is_broken = False
+            check_all_arrive(helicone, spans)
+            until(lambda: bridge.metrics()["logs_waiting"] == 0)
+            assert bridge.metrics()["logs_dead"] == 0
+    (record,) = caplog.records
+    assert helicone.url in record.getMessage()
+
+
+@pytest.mark.parametrize("answer", ["status:404:none", "status:502:bad", "drop"])
+def test_one_of_two_backends_that_is_broken_makes_no_dead_letters(
+    spool: Path, answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quickly(monkeypatch)
+    turns = itertools.count()
+    spans = calls(30)
+    with FaultServer(lambda *_: answer if next(turns) % 2 else OK) as helicone:
+        with bridge_to(helicone, spool) as bridge:
+            bridge.send(*spans)
+            check_all_arrive(helicone, spans)
+            until(lambda: bridge.metrics()["logs_waiting"] == 0)
+            assert bridge.metrics()["logs_dead"] == 0
+
+
+@pytest.mark.parametrize("answer", ["status:500:oops", "status:404:none", "status:400:no"])
+def test_trouble_that_begins_at_work_makes_no_dead_letters(
+    spool: Path, answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Others were taken before, and after.
+    monkeypatch.setattr(history, "_MAX_UNCLEAR_FAULTS", 2)
+    quickly(monkeypatch)
+    spans = calls(60)
+    attempts = itertools.count()
+
+    with FaultServer(lambda *_: answer if 20 <= next(attempts) < 80 else OK) as helicone:
+        with bridge_to(helicone, spool, HELICONE_MAX_IN_FLIGHT="4") as bridge:
+            bridge.send(*spans)
+            check_all_arrive(helicone, spans)
+            until(lambda: bridge.metrics()["logs_waiting"] == 0)
+            assert bridge.metrics()["logs_dead"] == 0
+
+
+def test_refused_logs_hold_nobody_up(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quickly(monkeypatch)
+    bad, good = calls(12), calls(10)
+    with FaultServer(refusing(set(ids_of(bad)), "status:400:no")) as helicone:
+        with bridge_to(helicone, spool, HELICONE_MAX_IN_FLIGHT="4") as bridge:
+            bridge.send(*bad, *good)
+            check_all_arrive(helicone, good)
+            send_until_given_up(bridge, 12)
 
 
 def answer_of(length: int) -> dict[str, str]:
@@ -231,48 +337,37 @@ def answer_of(length: int) -> dict[str, str]:
 def test_logs_that_always_fail_hold_nobody_up_and_end_as_dead_letters(
     spool: Path, monkeypatch: pytest.MonkeyPatch, count: int, length: int
 ) -> None:
-    monkeypatch.setattr(sender, "_MOST_FAILURES", 3)
+    monkeypatch.setattr(history, "_MAX_UNCLEAR_FAULTS", 3)
     quickly(monkeypatch)
     bad, good = calls(count, **answer_of(length)), calls(40)
-    poison = set(ids_of(bad))
-
-    def plan(request_id: str, _attempt: int) -> str:
-        return "status:500:oops" if request_id in poison else OK
-
-    with FaultServer(plan) as helicone:
+    with FaultServer(refusing(set(ids_of(bad)), "status:500:oops")) as helicone:
         with bridge_to(helicone, spool, HELICONE_MAX_IN_FLIGHT="4") as bridge:
             bridge.send(*bad)
             until(lambda: len(helicone.seen) >= 4)
             bridge.send(*good)
             check_all_arrive(helicone, good)
-            until(lambda: bridge.metrics()["logs_dead"] == count)
-            assert bridge.metrics()["logs_waiting"] == 0
+            send_until_given_up(bridge, count)
 
 
 def test_a_log_that_alone_is_forbidden_holds_nobody_up(
     spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A firewall before Helicone may answer 403 to what a prompt says, whatever the key.
-    monkeypatch.setattr(sender, "_MOST_FAILURES", 3)
-    monkeypatch.setattr(sender, "_SECONDS_BETWEEN_KEYS", 2.0)
+    monkeypatch.setattr(history, "_MAX_UNCLEAR_FAULTS", 3)
+    monkeypatch.setattr(sender, "_SECONDS_BETWEEN_KEYS", 0.5)
+    quickly(monkeypatch)
     (bad,), good = calls(1), calls(40)
-    (poison,) = ids_of([bad])
-
-    def plan(request_id: str, _attempt: int) -> str:
-        return "status:403:Forbidden" if request_id == poison else OK
-
-    with FaultServer(plan) as helicone:
+    with FaultServer(refusing(ids_of([bad]), "status:403:Forbidden")) as helicone:
         with bridge_to(helicone, spool, HELICONE_MAX_IN_FLIGHT="4") as bridge:
             bridge.send(bad, *good)
             check_all_arrive(helicone, good)
-            bridge.send(*calls(10))
-            until(lambda: bridge.metrics()["logs_dead"] == 1)
+            send_until_given_up(bridge, 1)
 
 
 def test_a_key_that_is_revoked_at_work_makes_no_dead_letters(
     spool: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(sender, "_MOST_FAILURES", 3)
+    monkeypatch.setattr(history, "_MAX_UNCLEAR_FAULTS", 3)
     monkeypatch.setattr(sender, "_SECONDS_BETWEEN_KEYS", 0.5)
     spans = calls(60)
     is_known = False
@@ -302,11 +397,12 @@ def test_a_long_log_is_sent_as_well(spool: Path) -> None:
 
 
 def test_redirects_are_not_followed(spool: Path) -> None:
+    spans = calls(3)
     with FaultServer(lambda *_: OK) as elsewhere:
-        plan = at_first(f"status:302:moved|location: {elsewhere.url}/oai/v1/log", 1)
+        plan = at_first(f"status:307:moved|location: {elsewhere.url}/oai/v1/log", 5)
         with FaultServer(plan) as helicone, bridge_to(helicone, spool) as bridge:
-            bridge.send(*calls(1))
-            until(lambda: bridge.metrics()["logs_dead"] == 1)
+            bridge.send(*spans)
+            check_all_arrive(helicone, spans)
     # The key would have gone there.
     assert elsewhere.heads == []
 

@@ -23,7 +23,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from otel_helicone.bridge import receiver
+from otel_helicone.bridge import reading, receiver
 from otel_helicone.local.server import LocalHelicone
 from otel_helicone.settings.bridge import make_bridge_settings
 from otel_helicone.settings.reading import SettingError
@@ -227,7 +227,7 @@ def half_a_request(bridge: RunningBridge, length: int = 1000) -> Iterator[socket
 def test_a_request_that_takes_too_long(
     bridge: RunningBridge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(receiver, "_SECONDS_TO_READ", 0.2)
+    monkeypatch.setattr(reading, "_SECONDS_TO_READ", 0.2)
     with half_a_request(bridge) as connection:
         # Not 408, on which the Collector drops the spans.
         head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
@@ -237,20 +237,44 @@ def test_a_request_that_takes_too_long(
         assert json.loads(body)["message"] == "the request took too long to arrive"
 
 
-def test_too_many_requests_at_once_are_sent_away_for_a_while(
-    bridge: RunningBridge, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_half_sent_requests_give_way_to_whole_ones(
+    bridge: RunningBridge, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(receiver, "_MOST_REQUESTS", 1)
-    with half_a_request(bridge):
-        deadline = time.monotonic() + 10
-        while (answer := bridge.post(b"")).status_code == 200:
-            assert time.monotonic() < deadline
-        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
-        assert reason_of(answer, PROTOBUF) == "too many requests at once"
-    # It goes on when the other side has hung up, which is no failure of the bridge's.
-    while bridge.post(b"").status_code != 200:
-        assert time.monotonic() < deadline
+    monkeypatch.setattr(reading, "_MAX_READING", 20)
+    with ExitStack() as stack:
+        slow = [stack.enter_context(half_a_request(bridge)) for _ in range(200)]
+        for _ in range(10):
+            assert bridge.post(b"").status_code == 200
+        # The one that came first was asked to come again.
+        assert slow[0].recv(65536).startswith(b"HTTP/1.1 503")
+        assert bridge.metrics()['requests_refused_total{reason="slow"}'] >= 180
+        # One that gets no further place is served as soon as it is whole.
+        slow[-1].sendall(b" " * 988 + b"{}")
+        assert slow[-1].recv(65536).startswith(b"HTTP/1.1 200")
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_large_requests_that_are_sent_slowly_give_way(make_bridge: MakeBridge) -> None:
+    with make_bridge(max_request_mib=1) as bridge, ExitStack() as stack:
+        slow = [stack.enter_context(half_a_request(bridge, 1_000_000)) for _ in range(5)]
+        for connection in slow:
+            try:
+                connection.sendall(b" " * 999_000)
+            except ConnectionError:
+                pass  # it was sent away
+        for _ in range(10):
+            assert bridge.post(b" " * 900_000, Content_Type=JSON).status_code == 400
+        assert bridge.bridge._receiver._bodies.size <= 2 * 1024 * 1024
+    assert bridge.bridge._receiver._bodies.size == 0
+
+
+def test_more_requests_than_can_be_stored_at_once_are_sent_away_for_a_while(
+    bridge: RunningBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiver, "_MAX_STORING", 0)
+    answer = bridge.post(b"")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert reason_of(answer, PROTOBUF) == "too many requests at once"
 
 
 def test_the_metrics_tell_what_became_of_spans(
@@ -302,7 +326,7 @@ def test_requests_that_arrive_slowly_hold_no_more_memory_than_two(make_bridge: M
             except ConnectionError:
                 pass  # it was sent away
         time.sleep(0.3)
-        assert bridge.bridge._receiver._bytes <= 4_000_000
+        assert bridge.bridge._receiver._bodies.size <= 2 * 1024 * 1024
 
 
 SPOOL = {"HELICONE_BRIDGE_SPOOL": "/tmp/spool.db"}

@@ -14,10 +14,12 @@ from google.protobuf import json_format
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
 
+from otel_helicone.bridge import pace, sender
 from otel_helicone.cli import main
 from otel_helicone.local.server import LocalHelicone
 from tests.bridge.conftest import KEY, Service, rows_of
 from tests.bridge.test_bridge import TRIP, paths_of, trip
+from tests.test_delivery_faults import OK, FaultServer
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -180,3 +182,53 @@ def test_a_wrong_key_ends_it_with_a_message_and_a_right_one_goes_on(
     monkeypatch.setenv("HELICONE_API_KEY", KEY)
     assert replay(file) == 0
     assert paths_of(rows_of(helicone, 4)) == TRIP
+
+
+@pytest.fixture
+def replay_to(
+    tmp_path: Path, requests: Requests, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[FaultServer], int]:
+    """Replay a file with four calls to a server with faults."""
+    monkeypatch.setenv("HELICONE_API_KEY", KEY)
+    for module in (sender, pace):
+        monkeypatch.setattr(module, "backoff", lambda _failures: 0.05)
+    monkeypatch.setattr(sender, "_WAITS_AFTER_REFUSAL", 1)
+    file, spool = tmp_path / "traces.json", tmp_path / "replay.db"
+    file.write_bytes(lines(requests))
+    return lambda helicone: main(
+        ["replay", str(file), "--spool", str(spool), "--endpoint", helicone.url]
+    )
+
+
+@pytest.mark.parametrize("answer", ["status:404:none", "status:302:moved|location: /login"])
+def test_what_every_log_is_answered_ends_it_and_nothing_is_lost(
+    answer: str, replay_to: Callable[[FaultServer], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FaultServer(lambda *_: answer) as helicone:
+        assert replay_to(helicone) == 1
+    error = capsys.readouterr().err
+    assert f"refuses what is left ({answer.split('|')[0].split(':')[1]}" in error
+    assert "4 logs wait" in error
+    with FaultServer(lambda *_: OK) as helicone:
+        assert replay_to(helicone) == 0
+        assert len(helicone.bodies) == 4
+
+
+def test_what_is_refused_while_others_are_taken_ends_it_as_a_dead_letter(
+    tmp_path: Path,
+    replay_to: Callable[[FaultServer], int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bad: list[str] = []
+
+    def plan(request_id: str, _attempt: int) -> str:
+        if not bad:
+            bad.append(request_id)
+        return "status:400:no" if request_id in bad else OK
+
+    with FaultServer(plan) as helicone:
+        assert replay_to(helicone) == 1
+        assert len(helicone.bodies) == 3
+    assert "Helicone refuses 1 logs for good" in capsys.readouterr().err
+    assert main(["bridge", "dead", "list", "--spool", str(tmp_path / "replay.db")]) == 0
+    assert bad[0] in capsys.readouterr().out

@@ -6,8 +6,6 @@ import json
 import logging
 import sqlite3
 import stat
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -16,9 +14,9 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
-from otel_helicone.bridge.schema import SpoolError
 from otel_helicone.bridge.spans import Arrival, Traits
 from otel_helicone.bridge.spool import Spool
+from otel_helicone.bridge.spool_file import SpoolError
 from otel_helicone.bridge.stored import Added, Look, SpoolFull
 from otel_helicone.cli import main
 from otel_helicone.delivery.post import Post
@@ -255,20 +253,6 @@ def test_the_files_are_for_their_owners_eyes_only(spool: Spool, path: Path) -> N
     assert modes == dict.fromkeys(names, 0o600)
 
 
-def test_a_second_process_is_kept_away(spool: Spool, path: Path) -> None:
-    program = (
-        "import sys; from pathlib import Path\n"
-        "from otel_helicone.bridge.spool import Spool\n"
-        "Spool(Path(sys.argv[1]), max_bytes=10**9).close()"
-    )
-    command = [sys.executable, "-c", program, str(path)]
-    refused = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert refused.returncode == 1
-    assert f"the spool {path} is in use by another bridge" in refused.stderr
-    spool.close()
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
 def aside(path: Path) -> list[Path]:
     return sorted(file for file in path.parent.iterdir() if ".damaged-" in file.name)
 
@@ -296,17 +280,6 @@ def test_a_spool_with_garbage_in_its_middle_is_set_aside(
     assert check_told(caplog, path).read_bytes() == damaged
 
 
-def test_each_file_that_is_no_database_is_kept(path: Path) -> None:
-    path.parent.mkdir()
-    for number in range(3):
-        path.write_bytes(b"notes %d " % number * 100)
-        spool = Spool(path, max_bytes=MIB)
-        assert spool.add([arrival(1)], 1.0, WAIT).stored == 1
-        spool.close()
-    kept = sorted(file.read_bytes()[:7] for file in aside(path))
-    assert kept == [b"notes 0", b"notes 1", b"notes 2"]
-
-
 def test_a_spool_that_is_damaged_while_it_is_in_use_is_set_aside(
     spool: Spool, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -324,19 +297,6 @@ def test_a_spool_that_is_damaged_while_it_is_in_use_is_set_aside(
     assert spool.add([arrival(7)], 2.0, WAIT).stored == 1
     assert waiting(spool) == [7]
     assert spool.counts().waiting_spans == 1
-
-
-def test_the_database_of_another_program_is_refused_and_not_touched(path: Path) -> None:
-    path.parent.mkdir()
-    with closing(sqlite3.connect(path)) as other:
-        other.execute("CREATE TABLE note (text TEXT)")
-        other.execute("INSERT INTO note VALUES ('mine')")
-        other.commit()
-    before = path.read_bytes()
-    with pytest.raises(SpoolError, match="is no spool of this version: name another file"):
-        Spool(path, max_bytes=MIB)
-    assert path.read_bytes() == before
-    assert aside(path) == []
 
 
 def dead(*arguments: object) -> int:

@@ -16,7 +16,6 @@ import pytest
 
 from otel_helicone.cli import main
 from otel_helicone.local.server import LocalHelicone
-from otel_helicone.settings.local import DEFAULT_LATENCY_MS
 
 COMMAND = [sys.executable, "-m", "otel_helicone"]
 
@@ -183,14 +182,24 @@ def test_without_the_extra_its_name_is_said(command: str, tmp_path: Path) -> Non
 def test_the_command_line_imports_nothing_of_the_extra() -> None:
     script = (
         "import sys, otel_helicone.cli\n"
-        "from otel_helicone.local import arguments\n"
-        "assert arguments.DEFAULT_LATENCY_MS == float(sys.argv[1])\n"
-        "print(*{'starlette', 'uvicorn', 'rich', 'httpx2', 'platformdirs'} & set(sys.modules))"
+        "extras = {'starlette', 'uvicorn', 'rich', 'httpx2', 'platformdirs', 'opentelemetry'}\n"
+        "print(*extras & set(sys.modules))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, str(DEFAULT_LATENCY_MS)],
-        capture_output=True,
-        text=True,
-        check=True,
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_are_said_without_an_import_of_the_sdk(option: str) -> None:
+    script = (
+        "import sys; from otel_helicone.cli import main\n"
+        "try: main([sys.argv[1]])\n"
+        "except SystemExit as stop: assert not stop.code\n"
+        "assert 'opentelemetry' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, option], capture_output=True, text=True, check=True
+    )
+    assert "otel-helicone" in done.stdout

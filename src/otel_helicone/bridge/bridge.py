@@ -14,24 +14,25 @@ from otel_helicone.bridge.assembly import Assembler
 from otel_helicone.bridge.metrics import BridgeMetrics
 from otel_helicone.bridge.otlp import decode
 from otel_helicone.bridge.receiver import Receiver
-from otel_helicone.bridge.schema import SpoolError
 from otel_helicone.bridge.sender import Sender
 from otel_helicone.bridge.spans import Arrival, arrivals_of
 from otel_helicone.bridge.spool import Spool
+from otel_helicone.bridge.spool_file import SpoolError
 from otel_helicone.bridge.stored import Added, SpoolFull
+from otel_helicone.bridge.weight import check_spans, check_weight
 from otel_helicone.primitives.log_once import log_failure_once, warn_once
 from otel_helicone.settings.bridge import BridgeSettings
 
 __all__ = ["Bridge", "PortTaken"]
 
 # A trace that waits is looked at no later than this after it is due.
-_LONGEST_NAP: Final = 0.5
+_MAX_NAP: Final = 0.5
 _SECONDS_BETWEEN_CLEANINGS: Final = 5.0
 # What is remembered for late spans gives way before anything is refused.
-_MOST_REMEMBERED: Final = 0.5
+_MAX_REMEMBERED_PART: Final = 0.5
 _SECONDS_AFTER_TROUBLE: Final = 1.0
 _SECONDS_TO_DRAIN: Final = 5.0
-_MOST_HEADER_BYTES: Final = 16 * 1024
+_MAX_HEADER_BYTES: Final = 16 * 1024
 
 
 class PortTaken(Exception):
@@ -61,6 +62,7 @@ class Bridge:
         self._sender = Sender(self._spool, self.metrics, settings.exporter)
         self.metrics.watch(
             self._spool.counts,
+            self._spool.now,
             lambda: {str(reason): n for reason, n in self._assembler.skipped.items()},
             lambda: self._sender.pace.in_flight,
         )
@@ -84,8 +86,8 @@ class Bridge:
             self._receiver.application(),
             access_log=None,
             auto_decompress=False,  # it has no limit
-            max_line_size=_MOST_HEADER_BYTES,
-            max_field_size=_MOST_HEADER_BYTES,
+            max_line_size=_MAX_HEADER_BYTES,
+            max_field_size=_MAX_HEADER_BYTES,
             shutdown_timeout=_SECONDS_TO_DRAIN,
         )
         await self._runner.setup()
@@ -139,14 +141,17 @@ class Bridge:
         want_all = self._settings.exporter.include != "calls"
         arrivals: list[Arrival] = []
         rejected = 0
-        for arrival in arrivals_of(decode(body, content_type), want_all=want_all):
+        check_weight(body, content_type)
+        request = decode(body, content_type)
+        check_spans(request)
+        for arrival in arrivals_of(request, want_all=want_all):
             if arrival is None:
                 rejected += 1
             else:
                 arrivals.append(arrival)
         if not arrivals:
             return Added(0, 0, 0), rejected
-        added = self._spool.add(arrivals, time.time(), self._settings.wait)
+        added = self._spool.add(arrivals, self._spool.now(), self._settings.wait)
         self._wake.set()
         return added, rejected
 
@@ -163,15 +168,15 @@ class Bridge:
         while not self._stopping:
             self._wake.clear()
             try:
-                posts = self._assembler.step(time.time())
+                posts = self._assembler.step(self._spool.now())
                 if posts:
                     self._loop.call_soon_threadsafe(self._sender.wake)
                 if time.monotonic() - cleaned > _SECONDS_BETWEEN_CLEANINGS:
-                    self._clean()
                     cleaned = time.monotonic()
+                    self._clean()
                 if posts is None:
-                    due = self._assembler.seconds_until_due(time.time())
-                    self._wake.wait(_LONGEST_NAP if due is None else min(due, _LONGEST_NAP))
+                    due = self._assembler.seconds_until_due(self._spool.now())
+                    self._wake.wait(_MAX_NAP if due is None else min(due, _MAX_NAP))
             except (SpoolFull, SpoolError) as error:
                 warn_once(f"assembling:{error}", "No logs are made at present: %s.", error)
                 self._wake.wait(_SECONDS_AFTER_TROUBLE)
@@ -180,12 +185,16 @@ class Bridge:
                 self._wake.wait(_SECONDS_AFTER_TROUBLE)
 
     def _clean(self) -> None:
-        now = time.time()
+        now = self._spool.now()
         while self._assembler.forget(now - self._settings.memory) and not self._stopping:
             pass
         while (
-            self._spool.used_bytes() > _MOST_REMEMBERED * self._settings.max_spool_bytes
+            self._spool.used_bytes() > _MAX_REMEMBERED_PART * self._settings.max_spool_bytes
             and self._assembler.forget(now)
             and not self._stopping
         ):
             pass
+        while self._spool.give_back() and not self._stopping:
+            pass
+        # Also where nothing comes in: what waits would be lost in a file that was deleted.
+        self._spool.make_whole()

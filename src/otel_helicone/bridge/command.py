@@ -9,7 +9,7 @@ import signal
 import sys
 
 from otel_helicone.bridge.bridge import Bridge, PortTaken
-from otel_helicone.bridge.schema import SpoolError
+from otel_helicone.bridge.spool_file import SpoolError
 from otel_helicone.settings.bridge import BridgeSettings, make_bridge_settings
 from otel_helicone.settings.options import given_options
 from otel_helicone.settings.reading import SettingError

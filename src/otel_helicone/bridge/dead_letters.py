@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from otel_helicone.bridge.schema import SpoolError, open_beside
+from otel_helicone.bridge.schema import open_beside
+from otel_helicone.bridge.spool_file import SpoolError
 from otel_helicone.settings.bridge import spool_path
 
 __all__ = ["drop", "list_all", "retry"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
@@ -62,6 +61,7 @@ class BridgeMetrics:
     def watch(
         self,
         counts: Callable[[], Counts],
+        now: Callable[[], float],
         skipped: Callable[[], Mapping[str, int]],
         in_flight: Callable[[], int],
     ) -> None:
@@ -69,10 +69,13 @@ class BridgeMetrics:
 
         Args:
             counts: what the spool holds.
+            now: the time by which that is dated.
             skipped: how many spans were not logged, by the reason.
             in_flight: how many posts are in flight.
         """
-        self._registry.register(_Watched(counts, skipped, in_flight, self._repeated_and_skipped))
+        self._registry.register(
+            _Watched(counts, now, skipped, in_flight, self._repeated_and_skipped)
+        )
 
     def answered(self, status: int) -> None:
         """Count a request."""
@@ -117,7 +120,7 @@ class BridgeMetrics:
         self._attempts.labels(outcome).observe(seconds)
 
     def text(self) -> bytes:
-        """Give all of it, in the text form of Prometheus."""
+        """Return all of it, in the text form of Prometheus."""
         return generate_latest(self._registry)
 
 
@@ -125,11 +128,13 @@ class _Watched(Collector):
     def __init__(
         self,
         counts: Callable[[], Counts],
+        now: Callable[[], float],
         skipped: Callable[[], Mapping[str, int]],
         in_flight: Callable[[], int],
         more_skipped: Mapping[str, int],
     ) -> None:
         self._counts = counts
+        self._now = now
         self._skipped = skipped
         self._in_flight = in_flight
         self._more_skipped = more_skipped
@@ -139,7 +144,7 @@ class _Watched(Collector):
 
     def collect(self) -> Iterable[Metric]:
         counts = self._counts()
-        age = 0.0 if counts.oldest is None else max(time.time() - counts.oldest, 0.0)
+        age = 0.0 if counts.oldest is None else max(self._now() - counts.oldest, 0.0)
         for name, about, value in (
             ("spans_waiting", "Spans that wait for the rest of their trace.", counts.waiting_spans),
             ("logs_waiting", "Logs that wait to be sent.", counts.posts),

@@ -13,7 +13,8 @@ __all__ = ["Pace"]
 # One failure may be the fault of its post; with this many in a row, Helicone is in trouble.
 _FAILURES_IN_A_ROW: Final = 3
 # A Retry-After of hours, maybe a mistake of a server's, must not hold everything up for hours.
-_LONGEST_PAUSE: Final = 300.0
+_MAX_PAUSE: Final = 300.0
+_MAX_PAUSE_AFTER_REFUSAL: Final = 1.0
 
 
 class Pace:
@@ -84,7 +85,7 @@ class Pace:
             await self._change(left)
 
     def took(self) -> None:
-        """Note that Helicone took or refused a post, and so is well."""
+        """Note that Helicone took a post, and so is well."""
         self._failures = 0
         self.limit = min(self.limit + 1 / self.limit, self._most)
 
@@ -106,10 +107,18 @@ class Pace:
         if self._failures >= _FAILURES_IN_A_ROW:
             self._pause(backoff(self._failures - _FAILURES_IN_A_ROW + 1))
 
+    def refused(self) -> None:
+        """Note that a post was refused, which may be the answer to every post."""
+        self._failures += 1
+        if self._failures >= _FAILURES_IN_A_ROW:
+            # Posts that deserve it may come in numbers, with others behind them.
+            wait = backoff(self._failures - _FAILURES_IN_A_ROW + 1)
+            self._pause(min(wait, _MAX_PAUSE_AFTER_REFUSAL))
+
     def pause(self, seconds: float) -> None:
         """Send nothing for a while."""
         self._pause(seconds)
 
     def _pause(self, seconds: float) -> None:
-        until = time.monotonic() + min(seconds, _LONGEST_PAUSE)
+        until = time.monotonic() + min(seconds, _MAX_PAUSE)
         self._paused_until = max(self._paused_until, until)

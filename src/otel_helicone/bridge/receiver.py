@@ -18,22 +18,22 @@ from aiohttp import web
 from otel_helicone.bridge.decompression import ENCODINGS, BadCompression, TooLarge, decompress
 from otel_helicone.bridge.metrics import BridgeMetrics
 from otel_helicone.bridge.otlp import JSON, PROTOBUF, BadRequest, answer, failure
-from otel_helicone.bridge.schema import SpoolError
+from otel_helicone.bridge.reading import Bodies, NoRoom
+from otel_helicone.bridge.spool_file import SpoolError
 from otel_helicone.bridge.stored import Added, SpoolFull
+from otel_helicone.bridge.weight import TooMuch, is_heavy
 from otel_helicone.primitives.log_once import log_failure_once, warn_once
 from otel_helicone.settings.bridge import BridgeSettings
 
 __all__ = ["Receiver"]
 
 Store = Callable[[bytes, str], tuple[Added, int]]
-"""Takes a body and its content type apart and stores its spans; gives how many are no spans."""
+"""Takes a body and its content type apart and stores its spans; returns how many are no spans."""
 
 # A Collector comes back after this many seconds; what frees room, sending, takes its time.
 _RETRY_AFTER: Final = 5
-# Requests that are being read or stored at the same time. The Collector sends ten at once.
-_MOST_REQUESTS: Final = 64
-_SECONDS_TO_READ: Final = 60.0
-_CHUNK: Final = 256 * 1024
+# Requests that are being stored at the same time. The Collector sends ten at once.
+_MAX_STORING: Final = 64
 
 
 class Receiver:
@@ -58,10 +58,13 @@ class Receiver:
         self._metrics = metrics
         self._store = store
         self._trouble = trouble
-        self._requests = 0
-        self._bytes = 0
+        # As many large requests as fit into memory together; a small one always does.
+        self._bodies = Bodies(2 * settings.max_request_bytes)
+        self._storing = 0
         # One at a time is stored anyway; the second takes the next request apart meanwhile.
         self._threads = ThreadPoolExecutor(2, "otel-helicone bridge receiver")
+        # Requests that take seconds to read keep nobody waiting but each other.
+        self._thread = ThreadPoolExecutor(1, "otel-helicone bridge large requests")
 
     def application(self) -> web.Application:
         """Make the application of the server."""
@@ -75,6 +78,7 @@ class Receiver:
     def close(self) -> None:
         """End the threads; what they store is stored before."""
         self._threads.shutdown()
+        self._thread.shutdown()
 
     @web.middleware
     async def _authorize(
@@ -147,37 +151,37 @@ class Receiver:
         most = self._settings.max_request_bytes
         if (request.content_length or 0) > most:
             return self._too_large(request)
-        # As many large requests as fit into memory together; a small one always does.
-        if self._requests >= _MOST_REQUESTS or self._bytes > 2 * most:
-            return self._later(request, "busy", "too many requests at once")
-        self._requests += 1
-        size = 0
         try:
-            chunks: list[bytes] = []
-            async with asyncio.timeout(_SECONDS_TO_READ):
-                async for chunk in request.content.iter_chunked(_CHUNK):
-                    size += len(chunk)
-                    self._bytes += len(chunk)
-                    if size > most:
-                        return self._too_large(request)
-                    if self._bytes > 2 * most:
-                        return self._later(request, "busy", "too much at once")
-                    chunks.append(chunk)
-            body = b"".join(chunks)
-            del chunks
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(
-                self._threads, self._stored, request, body, encoding, content_type
-            )
+            async with self._bodies.read(request.content, most) as body:
+                if self._storing >= _MAX_STORING:
+                    return self._later(request, "busy", "too many requests at once")
+                self._storing += 1
+                try:
+                    return await self._answer(request, body, encoding, content_type)
+                finally:
+                    self._storing -= 1
+        except TooLarge:
+            return self._too_large(request)
+        except NoRoom:
+            return self._later(request, "busy", "too much at once")
         except TimeoutError:
             # Not 408, on which the Collector drops the spans.
             return self._later(request, "slow", "the request took too long to arrive")
         except (ConnectionError, web.RequestPayloadError):
             # The other side has hung up, and will not see this.
             return self._refused(request, 400, "aborted", "the request did not arrive whole")
-        finally:
-            self._requests -= 1
-            self._bytes -= size
+
+    async def _answer(
+        self, request: web.Request, body: bytes, encoding: str, content_type: str
+    ) -> web.Response:
+        loop = asyncio.get_running_loop()
+        arguments = request, body, encoding, content_type
+        answer = await loop.run_in_executor(self._threads, self._stored, False, *arguments)
+        if answer is None:
+            # It is decompressed again there, so that only one such request is in memory at a time.
+            answer = await loop.run_in_executor(self._thread, self._stored, True, *arguments)
+        assert answer is not None
+        return answer
 
     def _too_large(self, request: web.Request) -> web.Response:
         most = self._settings.max_request_bytes
@@ -193,13 +197,29 @@ class Receiver:
         )
 
     def _stored(
-        self, request: web.Request, body: bytes, encoding: str, content_type: str
-    ) -> web.Response:
+        self,
+        may_be_heavy: bool,
+        request: web.Request,
+        body: bytes,
+        encoding: str,
+        content_type: str,
+    ) -> web.Response | None:
+        """Store the spans of a request; None for one that might hold others up."""
         try:
             plain = decompress(body, encoding, self._settings.max_request_bytes)
+            if not may_be_heavy and is_heavy(plain, content_type):
+                return None
             added, rejected = self._store(plain, content_type)
         except TooLarge:
             return self._too_large(request)
+        except TooMuch as error:
+            warn_once(
+                f"bridge:{error}",
+                "A request was refused, and its sender will not send it again: %s. Have the"
+                " Collector send smaller batches (send_batch_max_size).",
+                error,
+            )
+            return self._refused(request, 413, "too-large", str(error))
         except (BadCompression, BadRequest) as error:
             return self._refused(request, 400, "unreadable", str(error))
         except SpoolFull as error:

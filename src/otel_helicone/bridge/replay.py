@@ -31,10 +31,10 @@ from rich.progress import (
 from otel_helicone.bridge.assembly import Assembler
 from otel_helicone.bridge.metrics import BridgeMetrics
 from otel_helicone.bridge.otlp import BadRequest, decode
-from otel_helicone.bridge.schema import SpoolError
 from otel_helicone.bridge.sender import Sender
 from otel_helicone.bridge.spans import arrivals_of
 from otel_helicone.bridge.spool import Spool
+from otel_helicone.bridge.spool_file import SpoolError
 from otel_helicone.bridge.stored import SpoolFull
 from otel_helicone.bridge.telemetry_files import (
     FileError,
@@ -42,13 +42,14 @@ from otel_helicone.bridge.telemetry_files import (
     fingerprint,
     requests_in,
 )
+from otel_helicone.bridge.weight import TooMuch
 from otel_helicone.settings.bridge import BridgeSettings, make_bridge_settings, spool_path
 from otel_helicone.settings.reading import SettingError
 
 __all__ = ["run_replay"]
 
 # How full the spool gets with spans, before their logs are made: these need room too.
-_MOST_OF_SPOOL: Final = 0.3
+_MAX_PART_OF_SPOOL: Final = 0.3
 _SECONDS_BETWEEN_LOOKS: Final = 0.1
 _SECONDS_TO_DRAIN: Final = 5.0
 
@@ -95,6 +96,8 @@ class _Replay:
         self._sender = Sender(self._spool, BridgeMetrics(), settings.exporter)
         self._dead_before = self._spool.counts().dead
         self._result = _Result()
+        # What is left was refused, and nothing else is there that could be taken.
+        self._is_stuck = False
         self._stop = False
 
     async def run(self) -> int:
@@ -119,10 +122,11 @@ class _Replay:
             await self._sender.drain(_SECONDS_TO_DRAIN)
             sending.cancel()
             await asyncio.wait([sending])
+            refusal = await self._sender.give_up() if self._is_stuck else ""
             counts = self._spool.counts()
             self._assembler.close()
             self._spool.close()
-        return self._conclude(counts.posts, counts.dead - self._dead_before)
+        return self._conclude(counts.posts, counts.dead - self._dead_before, refusal)
 
     def _on_signal(self) -> None:
         self._stop = True
@@ -150,23 +154,23 @@ class _Replay:
         await self._send_everything(progress, sending)
 
     def _is_full(self) -> bool:
-        return self._spool.used_bytes() > _MOST_OF_SPOOL * self._settings.max_spool_bytes
+        return self._spool.used_bytes() > _MAX_PART_OF_SPOOL * self._settings.max_spool_bytes
 
     def _read(self, path: Path, source: str, requests: Iterator[StoredRequest]) -> int | None:
-        """Read on for a moment; give up to where, None where that is the end."""
+        """Read on for a moment; return up to where, None where that is the end."""
         until = time.monotonic() + _SECONDS_BETWEEN_LOOKS
         for request in requests:
             self._spool.check_room(len(request.body))
             try:
                 found = decode(request.body, request.content_type)
-            except BadRequest as error:
+                arrivals = list(arrivals_of(found, want_all=self._want_all))
+            except (BadRequest, TooMuch) as error:
                 raise FileError(
                     f"{path} has no request before byte {request.end}: {error}"
                 ) from None
-            arrivals = list(arrivals_of(found, want_all=self._want_all))
             usable = [arrival for arrival in arrivals if arrival is not None]
             added = self._spool.add(
-                usable, time.time(), self._settings.wait, progress=(source, request.end)
+                usable, self._spool.now(), self._settings.wait, progress=(source, request.end)
             )
             self._result.spans += added.stored
             self._result.repeated += added.repeated
@@ -179,7 +183,9 @@ class _Replay:
         """Make the logs of all spans that were read, and wait until Helicone has them."""
         total = self._spool.counts().posts
         while not self._stop:
-            made = await asyncio.to_thread(self._assembler.step, time.time(), release_all=True)
+            made = await asyncio.to_thread(
+                self._assembler.step, self._spool.now(), release_all=True
+            )
             total += made or 0
             self._sender.wake()
             waiting = self._spool.counts().posts
@@ -188,6 +194,9 @@ class _Replay:
             )
             if self._sender.wrong_key is not None:
                 self._stop = True
+            self._is_stuck = made is None and self._sender.is_stuck(waiting)
+            if self._is_stuck:
+                break
             if made is None:
                 if not waiting and self._sender.is_idle:
                     break
@@ -195,8 +204,10 @@ class _Replay:
         forget = self._assembler.forget
         while not self._stop and await asyncio.to_thread(forget, float("inf")) > 0:
             pass
+        while not self._stop and await asyncio.to_thread(self._spool.give_back):
+            pass
 
-    def _conclude(self, waiting: int, dead: int) -> int:
+    def _conclude(self, waiting: int, dead: int, refusal: str) -> int:
         result = self._result
         unusable = f", {result.unusable:,} can't be used" if result.unusable else ""
         sys.stdout.write(
@@ -208,6 +219,13 @@ class _Replay:
             return _failed(
                 f"Helicone refuses the API key ({self._sender.wrong_key}): set HELICONE_API_KEY to"
                 " a key that may write, and run the same command again",
+                1,
+            )
+        if refusal:
+            return _failed(
+                f"Helicone, or a proxy before it, refuses what is left ({refusal});"
+                f" {waiting:,} logs wait. See that HELICONE_ENDPOINT is Helicone's log API, and run"
+                " the same command again.",
                 1,
             )
         if self._stop:

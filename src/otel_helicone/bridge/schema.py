@@ -1,20 +1,29 @@
-"""The spool's file: how it is opened, locked, checked, and set aside where it is damaged."""
+"""The spool's database: its tables, how it is checked, and set aside where it is damaged."""
 
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 import time
 from pathlib import Path
 from typing import Final
 
-__all__ = ["SpoolError", "is_damaged", "lock", "open_beside", "open_database", "set_aside"]
+from otel_helicone.bridge.room import journal_limit
+from otel_helicone.bridge.spool_file import APPLICATION_ID, SpoolError, identify
+
+__all__ = [
+    "INCREMENTAL",
+    "is_damaged",
+    "open_beside",
+    "open_database",
+    "set_aside",
+]
+
+INCREMENTAL: Final = 2
+"""The ``auto_vacuum`` of SQLite with which free pages are given back when that is asked for."""
 
 _logger: Final = logging.getLogger("otel_helicone")
 
-# Written into the file, so that another version's, or somebody else's, is not taken for ours.
-_APPLICATION_ID: Final = 0x4F48_4252
 _VERSION: Final = 1
 
 _TABLES: Final = """
@@ -75,42 +84,22 @@ CREATE TABLE progress (
 """
 
 
-class SpoolError(Exception):
-    """The spool can't be used; the message names the file and says what to do."""
-
-
 def is_damaged(error: sqlite3.Error) -> bool:
-    """Tell whether an error says that the file is broken, and not busy, full or unreadable."""
+    """Return whether an error says that the file is broken, and not busy, full or unreadable."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """Open the spool, make it where there is none, and set it aside where it is damaged.
+    """Open the database of a spool, and make its tables where nothing is in it yet.
 
     Args:
-        path: the file.
+        path: the file, which is a spool of ours or empty; see :class:`.SpoolFile`.
 
     Raises:
-        SpoolError: where it can't be opened or is another program's.
+        sqlite3.Error: where it can't be opened; see :func:`is_damaged`.
+        SpoolError: where it is another version's.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            return _opened(path)
-        except sqlite3.DatabaseError as error:
-            if not is_damaged(error):
-                raise
-            set_aside(path, str(error))
-            return _opened(path)
-    except (sqlite3.Error, OSError) as error:
-        raise SpoolError(f"the spool {path} can't be opened: {error}") from None
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    if not path.exists():
-        # It holds what users said to a model: for the owner's eyes only.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
     try:
         is_new = _is_new(connection, path)
@@ -119,10 +108,15 @@ def _opened(path: Path) -> sqlite3.Connection:
             error = sqlite3.DatabaseError(str(damage))
             error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
             raise error
+        if is_new:
+            # To be set before anything is in the file.
+            connection.execute(f"PRAGMA auto_vacuum={INCREMENTAL}")
+            # Before there is a write-ahead log, so that the file itself says whose it is.
+            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
         connection.execute("PRAGMA journal_mode=WAL")
         # FULL: a commit is on the disk itself when it returns, also through a loss of power.
         connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA journal_size_limit=67108864")
+        connection.execute(f"PRAGMA journal_size_limit={journal_limit(path.parent)}")
         connection.execute("PRAGMA temp_store=MEMORY")
         if is_new:
             _make_tables(connection)
@@ -143,32 +137,29 @@ def open_beside(path: Path) -> sqlite3.Connection:
     """
     if not path.exists():
         raise SpoolError(f"there is no spool {path}; name it with --spool")
-    database = sqlite3.connect(path, timeout=10, isolation_level=None)
+    if not path.is_file():  # to open a pipe would wait for its other end
+        raise SpoolError(f"the spool {path} is no file: name another with --spool")
     try:
-        (owner,) = database.execute("PRAGMA application_id").fetchone()
-        database.execute("PRAGMA synchronous=FULL")
+        owner, _, _ = identify(path)
     except sqlite3.Error as error:
-        database.close()
         raise SpoolError(f"the spool {path} can't be read: {error}") from None
-    if owner != _APPLICATION_ID:
-        database.close()
+    if owner != APPLICATION_ID:
         raise SpoolError(f"{path} is no spool of a bridge")
+    database = sqlite3.connect(path, timeout=10, isolation_level=None)
+    database.execute("PRAGMA synchronous=FULL")
     return database
 
 
 def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
-    """Tell whether nothing is in the file yet; refuse, untouched, what is not ours."""
-    (owner,) = connection.execute("PRAGMA application_id").fetchone()
+    """Return whether nothing is in the file yet; refuse what another version made."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if (owner, version) == (_APPLICATION_ID, _VERSION):
-        return False
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if tables:
+    if tables and version != _VERSION:
         raise SpoolError(
             f"the spool {path} is no spool of this version: name another file, or let the version"
             " that made it send what it holds"
         )
-    return True
+    return not tables
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:
@@ -179,7 +170,6 @@ def _make_tables(connection: sqlite3.Connection) -> None:
     # Numbers are never used again, not even where a spool begins in the place of a damaged one.
     first = time.time_ns() // 1000
     connection.execute("INSERT INTO sqlite_sequence VALUES ('post', ?)", (first,))
-    connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version={_VERSION}")
     connection.execute("COMMIT")
 
@@ -213,31 +203,3 @@ def set_aside(path: Path, damage: str) -> Path:
         aside,
     )
     return aside
-
-
-def lock(path: Path) -> int:
-    """Lock the spool for this process, until the file that is returned is closed.
-
-    Args:
-        path: the spool's file; a file beside it holds the lock.
-
-    Raises:
-        SpoolError: where another process has it.
-    """
-    import fcntl
-
-    beside = path.with_name(path.name + ".lock")
-    try:
-        beside.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(beside, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise SpoolError(f"the spool {path} can't be locked: {error}") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise SpoolError(
-            f"the spool {path} is in use by another bridge: give each its own, with --spool or"
-            " HELICONE_BRIDGE_SPOOL"
-        ) from None
-    return descriptor

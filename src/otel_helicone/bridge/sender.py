@@ -6,17 +6,18 @@ import asyncio
 import heapq
 import logging
 import time
-from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
 
 from otel_helicone.bridge.connection import Connection
+from otel_helicone.bridge.history import History
 from otel_helicone.bridge.metrics import BridgeMetrics
+from otel_helicone.bridge.outcomes import Outcomes
 from otel_helicone.bridge.pace import Pace
-from otel_helicone.bridge.schema import SpoolError
 from otel_helicone.bridge.spool import Spool
-from otel_helicone.bridge.stored import DuePost, SpoolFull
+from otel_helicone.bridge.spool_file import SpoolError
+from otel_helicone.bridge.stored import DuePost
 from otel_helicone.delivery.retry_after import backoff
 from otel_helicone.delivery.verdict import Judgement, Verdict, judge_log
 from otel_helicone.primitives.log_once import log_failure_once, warn_once
@@ -26,39 +27,21 @@ __all__ = ["Sender"]
 
 _logger: Final = logging.getLogger("otel_helicone")
 
-# What was taken is deleted this often: a transaction for each post would cost more than to send it.
-# Those that a crash finds in between are sent again, and merged by their request id.
-_SECONDS_BETWEEN_FLUSHES: Final = 0.1
-_MOST_UNFLUSHED: Final = 512
 # How much is read at once, and how long what was read and is not settled may be together.
-_MOST_READ: Final = 128
-_MOST_READ_BYTES: Final = 4 * 1024 * 1024
-_MOST_UNSETTLED_BYTES: Final = 16 * 1024 * 1024
+_MAX_READ: Final = 128
+_MAX_READ_BYTES: Final = 4 * 1024 * 1024
+_MAX_UNSETTLED_BYTES: Final = 16 * 1024 * 1024
 # The sender is told of new posts, save of those that another process has put back.
 _SECONDS_BETWEEN_LOOKS: Final = 1.0
 # A wrong key may be made right on Helicone's side.
 _SECONDS_BETWEEN_KEYS: Final = 60.0
-# With so many refusals of the key in a row it is wrong; one among others may be the post's fault.
-_MOST_REFUSALS: Final = 3
+# With so many refusals in a row it is not the fault of the posts, or not of them alone.
+_MAX_REFUSALS: Final = 3
 # What a server may ask to wait for one post.
-_LONGEST_PAUSE: Final = 300.0
-# A post that Helicone fails at so often, while it takes others, will not do.
-_MOST_FAILURES: Final = 20
-
-
-@dataclass(slots=True)
-class _History:
-    """What a post has met that is not settled.
-
-    Attributes:
-        taken_before: how many posts Helicone had taken at the last attempt.
-        failures: how many attempts have failed.
-        others: how many other posts Helicone took between them.
-    """
-
-    taken_before: int
-    failures: int = 0
-    others: int = 0
+_MAX_PAUSE: Final = 300.0
+# To try what was refused again helps only once something else has changed: it waits this many times
+# as long as after a failure, up to a minute.
+_WAITS_AFTER_REFUSAL: Final = 12
 
 
 class Sender:
@@ -80,17 +63,16 @@ class Sender:
         self._settings = settings
         self._most = max_in_flight = settings.max_in_flight
         self.pace = Pace(max_in_flight)
-        self._queue: asyncio.Queue[tuple[DuePost, _History]] = asyncio.Queue()
-        self._taken: list[int] = []
-        self._refused: list[tuple[int, str]] = []
+        self._queue: asyncio.Queue[tuple[DuePost, History]] = asyncio.Queue()
+        self._outcomes = Outcomes(spool)
         self._more = asyncio.Event()
-        self._flush_now = asyncio.Event()
         self._unsettled = 0
         # What failed and is to be read again: when, and the number. Its body is not kept in memory,
         # so that logs which always fail, however many and long, don't keep others from being read.
         self._aside: list[tuple[float, int]] = []
-        self._failed: dict[int, _History] = {}
-        self._key_refusals = 0
+        self._failed: dict[int, History] = {}
+        # How many in a row were refused, and for the key.
+        self._refusals = self._key_refusals = 0
         # How many posts are in memory, and how long they are together.
         self._held = self._held_bytes = 0
         self._settled = asyncio.Event()
@@ -100,13 +82,13 @@ class Sender:
         """What Helicone said of the key, where that was the last that it said."""
 
     def wake(self) -> None:
-        """Tell that there are new posts; from the loop's thread."""
+        """Note that there are new posts; from the loop's thread."""
         self._more.set()
 
     @property
     def is_idle(self) -> bool:
         """Whether every post that was read is settled, and that is stored."""
-        return not self._unsettled and not self._taken and not self._refused
+        return not self._unsettled and self._outcomes.are_stored
 
     async def run(self) -> None:
         """Send until cancelled; then what was taken is stored before this ends."""
@@ -114,12 +96,46 @@ class Sender:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._read())
-                group.create_task(self._flush_regularly())
+                group.create_task(self._outcomes.run())
                 for _ in range(self._most):
                     group.create_task(self._work(connection))
         finally:
             await connection.close()
-            await self._flush()
+            await self._outcomes.flush()
+
+    def is_stuck(self, waiting: int) -> bool:
+        """Return whether all that is left was refused several times, and nothing taken meanwhile.
+
+        Args:
+            waiting: how many posts the spool has.
+        """
+        return (
+            self._refusals >= _MAX_REFUSALS
+            and waiting == self._unsettled == len(self._failed)
+            and all(
+                history.is_refused and history.failures >= _MAX_REFUSALS
+                for history in self._failed.values()
+            )
+        )
+
+    async def give_up(self) -> str:
+        """Give up what was refused, once sending has ended and nothing more comes.
+
+        That is what was refused for what it says, where others were taken. The rest stays.
+
+        Returns:
+            What one of those that stay was answered; empty where none stays.
+        """
+        reason = ""
+        for number, history in list(self._failed.items()):
+            if history.answer is None:
+                continue
+            if self.taken and history.is_refused_clearly:
+                self._refuse(number, history.answer)
+            else:
+                reason = self._without_key(history.answer.reason)
+        await self._outcomes.flush()
+        return reason
 
     async def drain(self, seconds: float) -> None:
         """Begin no more posts, and wait for those in flight.
@@ -136,15 +152,15 @@ class Sender:
             for number in self._due_again():
                 found = await self._posts(number - 1, 1)
                 if found and found[0].id == number:
-                    self._hold(found[0], self._failed.pop(number))
+                    self._hold(found[0], self._failed[number])
                 else:  # it could not be read now
                     heapq.heappush(self._aside, (time.monotonic() + 1.0, number))
-            due = await self._posts(last, _MOST_READ)
+            due = await self._posts(last, _MAX_READ)
             for post in due:
                 self._unsettled += 1
                 last = post.id
-                self._hold(post, _History(self.taken))
-            while self._held_bytes > _MOST_UNSETTLED_BYTES or self._held > 16 * self._most:
+                self._hold(post, History(self.taken))
+            while self._held_bytes > _MAX_UNSETTLED_BYTES or self._held > 16 * self._most:
                 self._settled.clear()
                 await self._settled.wait()
             if not due:
@@ -157,7 +173,7 @@ class Sender:
 
     async def _posts(self, after: int, most: int) -> list[DuePost]:
         try:
-            return await asyncio.to_thread(self._spool.posts, after, most, _MOST_READ_BYTES)
+            return await asyncio.to_thread(self._spool.posts, after, most, _MAX_READ_BYTES)
         except SpoolError as error:
             warn_once(f"reading:{error}", "%s", error)
             return []
@@ -169,7 +185,7 @@ class Sender:
             numbers.append(heapq.heappop(self._aside)[1])
         return numbers
 
-    def _hold(self, post: DuePost, history: _History) -> None:
+    def _hold(self, post: DuePost, history: History) -> None:
         self._held += 1
         self._held_bytes += len(post.post.body)
         self._queue.put_nowait((post, history))
@@ -179,7 +195,7 @@ class Sender:
         self._held_bytes -= len(post.post.body)
         self._settled.set()
 
-    def _put_aside(self, post: DuePost, history: _History, seconds: float) -> None:
+    def _put_aside(self, post: DuePost, history: History, seconds: float) -> None:
         self._let_go(post)
         self._failed[post.id] = history
         heapq.heappush(self._aside, (time.monotonic() + seconds, post.id))
@@ -195,41 +211,66 @@ class Sender:
                 self._settle(due, final)
 
     def _decide(
-        self, due: DuePost, history: _History, judgement: Judgement | None, trouble: str
+        self, due: DuePost, history: History, judgement: Judgement | None, trouble: str
     ) -> Judgement | None:
-        """Give what is final; else have the post sent again, without holding anybody up."""
-        others = self.taken - history.taken_before
-        history.taken_before = self.taken
+        """Return what is final; else have the post sent again, without holding anybody up."""
+        if judgement is not None and judgement.verdict is Verdict.TAKEN:
+            self._on_taken()
+            return judgement
+        is_throttled = trouble in ("429", "503")
+        if judgement is not None and judgement.verdict is Verdict.RETRY and is_throttled:
+            self._metrics.retried()
+            self.pace.throttled(judgement.retry_after)
+            self._queue.put_nowait((due, history))
+            return None
         if judgement is not None and judgement.wrong_key:
             self._key_refusals += 1
-            if self._key_refusals >= _MOST_REFUSALS:
+            if self._key_refusals >= _MAX_REFUSALS:
                 # Not the fault of the post: it waits for a right key.
+                self._metrics.retried()
                 self._on_wrong_key(judgement.reason)
                 self._queue.put_nowait((due, history))
                 return None
-        if judgement is not None and not judgement.wrong_key:
-            if judgement.verdict is not Verdict.RETRY:
-                self.wrong_key = None
-                self._key_refusals = 0
-                self.pace.took()
-                return judgement
-            if trouble in ("429", "503"):
-                self._metrics.retried()
-                self.pace.throttled(judgement.retry_after)
-                self._queue.put_nowait((due, history))
-                return None
-        self._metrics.retried()
-        history.failures += 1
-        history.others += others
-        if judgement is None or not judgement.wrong_key:
-            self.pace.failed()
-        is_at_fault = history.failures >= _MOST_FAILURES and history.others >= _MOST_FAILURES
-        if judgement is not None and is_at_fault:
+        history.fail(self.taken, int(trouble) if trouble.isdigit() else 0, judgement)
+        if judgement is not None and history.is_at_fault:
             return Judgement(Verdict.REFUSED, judgement.reason)
+        self._metrics.retried()
+        wait = backoff(history.failures)
+        if judgement is None or judgement.verdict is Verdict.RETRY:
+            self.pace.failed()
+        elif not judgement.wrong_key:
+            self._on_refused(judgement.reason)
+            wait *= _WAITS_AFTER_REFUSAL
         asked = None if judgement is None else judgement.retry_after
-        wait = backoff(history.failures) if asked is None else min(asked, _LONGEST_PAUSE)
-        self._put_aside(due, history, wait)
+        self._put_aside(due, history, wait if asked is None else min(asked, _MAX_PAUSE))
         return None
+
+    def _on_taken(self) -> None:
+        self.wrong_key = None
+        self._key_refusals = 0
+        self.pace.took()
+        if self._refusals >= _MAX_REFUSALS:
+            # What kept every post from being taken is over, so that none has to wait any longer.
+            now = time.monotonic()
+            self._aside = sorted((now, number) for _, number in self._aside)
+            self._more.set()
+        self._refusals = 0
+
+    def _on_refused(self, reason: str) -> None:
+        self.wrong_key = None
+        self._key_refusals = 0
+        self.pace.refused()
+        self._refusals += 1
+        if self._refusals == _MAX_REFUSALS:
+            warn_once(
+                f"bridge:refuses-all:{reason[:3]}",
+                "The last logs were all refused (%s), so that it may not be their fault. They are"
+                " kept, and tried again one at a time. See that HELICONE_ENDPOINT, %s, is"
+                " Helicone's log API, and what proxies on the way there answer. This is logged once"
+                " for each status.",
+                self._without_key(reason),
+                self._settings.endpoint,
+            )
 
     def _on_wrong_key(self, reason: str) -> None:
         self.wrong_key = reason
@@ -244,30 +285,34 @@ class Sender:
 
     def _settle(self, due: DuePost, judgement: Judgement) -> None:
         if judgement.verdict is Verdict.TAKEN:
-            self._taken.append(due.id)
+            self._outcomes.take(due.id)
             self.taken += 1
-            self._metrics.sent(len(due.post.body), time.time() - due.received)
+            self._metrics.sent(len(due.post.body), self._spool.now() - due.received)
+            self._failed.pop(due.id, None)
+            self._unsettled -= 1
         else:
-            reason = self._without_key(judgement.reason)
-            self._refused.append((due.id, reason))
-            self._metrics.failed(reason[:3])
-            warn_once(
-                f"refused:{reason[:3]}",
-                "Helicone refuses a log for good (%s). It is kept: `otel-helicone bridge dead"
-                " list` shows such logs. This is logged once for each status.",
-                reason,
-            )
-        self._unsettled -= 1
+            self._refuse(due.id, judgement)
         self._let_go(due)
-        if len(self._taken) + len(self._refused) >= _MOST_UNFLUSHED:
-            self._flush_now.set()
+
+    def _refuse(self, number: int, judgement: Judgement) -> None:
+        reason = self._without_key(judgement.reason)
+        self._outcomes.refuse(number, reason)
+        self._failed.pop(number, None)
+        self._unsettled -= 1
+        self._metrics.failed(reason[:3])
+        warn_once(
+            f"refused:{reason[:3]}",
+            "Helicone refuses a log for good (%s). It is kept: `otel-helicone bridge dead"
+            " list` shows such logs. This is logged once for each status.",
+            reason,
+        )
 
     def _without_key(self, reason: str) -> str:
         # A server may repeat what it was sent.
         return reason.replace(self._settings.api_key or "\0", "[key]")
 
     async def _attempt(self, connection: Connection, due: DuePost) -> tuple[Judgement | None, str]:
-        """Try once; give the judgement, if there was an answer, and the status or the trouble."""
+        """Try once; return the judgement of the answer, if any, and the status or the trouble."""
         started = time.monotonic()
         trouble = ""
         try:
@@ -290,27 +335,3 @@ class Sender:
             return None, trouble
         finally:
             self._metrics.attempted(time.monotonic() - started, trouble)
-
-    async def _flush_regularly(self) -> None:
-        while True:
-            try:
-                async with asyncio.timeout(_SECONDS_BETWEEN_FLUSHES):
-                    await self._flush_now.wait()
-            except TimeoutError:
-                pass
-            self._flush_now.clear()
-            await self._flush()
-
-    async def _flush(self) -> None:
-        """Store what became of posts; what can't be stored now is tried again later."""
-        taken, refused = list(self._taken), list(self._refused)
-        if not taken and not refused:
-            return
-        try:
-            await asyncio.to_thread(self._spool.finish, taken, refused, time.time())
-        except (SpoolError, SpoolFull) as error:
-            warn_once(f"flush:{error}", "%s: logs that were sent may be sent once more", error)
-            return
-        # More may have been added meanwhile.
-        del self._taken[: len(taken)]
-        del self._refused[: len(refused)]

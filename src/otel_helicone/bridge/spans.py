@@ -19,6 +19,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 
+from otel_helicone.bridge.weight import TooMuch
 from otel_helicone.dialects.describe import speaks_any
 from otel_helicone.primitives.attribute_names import (
     ASGI_EVENT_TYPE,
@@ -48,9 +49,11 @@ _STRUCTURAL: Final = frozenset(
     }
 )
 # Of a span that was logged, what tells which call it was; what takes more bytes is its content.
-_LONGEST_KEPT: Final = 256
-_MOST_KEPT: Final = 64
-_LONGEST_NAME: Final = 1024
+_MAX_KEPT_BYTES: Final = 256
+_MAX_KEPT: Final = 64
+_MAX_NAME: Final = 1024
+# Each scope is stored with its resource. What a request has of them is some kB as a rule.
+_MAX_ORIGIN_BYTES: Final = 64 * 1024 * 1024
 
 
 class Traits(IntFlag):
@@ -90,14 +93,23 @@ class Arrival:
 
 
 def arrivals_of(request: ExportTraceServiceRequest, *, want_all: bool) -> Iterator[Arrival | None]:
-    """Give the spans of a request, and None for each that has no valid ids.
+    """Yield the spans of a request, and None for each that has no valid ids.
 
     Args:
         request: the request.
         want_all: whether spans that no dialect of GenAI has a word for may be logged too.
+
+    Raises:
+        TooMuch: where a large resource would be stored with very many scopes.
     """
+    size = 0
     for resource_spans in request.resource_spans:
         for scope_spans in resource_spans.scope_spans:
+            if not scope_spans.spans:
+                continue
+            size += resource_spans.resource.ByteSize() + scope_spans.scope.ByteSize()
+            if size > _MAX_ORIGIN_BYTES:
+                raise TooMuch("the resource and the scopes of a request are too large together")
             origin = ResourceSpans(
                 resource=resource_spans.resource, schema_url=resource_spans.schema_url
             )
@@ -148,7 +160,7 @@ def skeleton(span: OTLPSpan, *, structural: bool) -> bytes:
         span_id=span.span_id,
         parent_span_id=span.parent_span_id,
         flags=span.flags,
-        name=span.name[:_LONGEST_NAME],
+        name=span.name[:_MAX_NAME],
         kind=span.kind,
     )
     if structural:
@@ -159,8 +171,8 @@ def skeleton(span: OTLPSpan, *, structural: bool) -> bytes:
         kept.start_time_unix_nano = span.start_time_unix_nano
         kept.end_time_unix_nano = span.end_time_unix_nano
         kept.status.code = span.status.code
-        short = [item for item in span.attributes if item.ByteSize() <= _LONGEST_KEPT]
-        kept.attributes.extend(short[:_MOST_KEPT])
+        short = [item for item in span.attributes if item.ByteSize() <= _MAX_KEPT_BYTES]
+        kept.attributes.extend(short[:_MAX_KEPT])
     return kept.SerializeToString()
 
 

@@ -8,14 +8,15 @@ spans below it look for their path, until its trace is forgotten.
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from otel_helicone.bridge.clock import SpoolClock
 from otel_helicone.bridge.database import SpoolDatabase
+from otel_helicone.bridge.room import check_volume
 from otel_helicone.bridge.spans import Arrival, Traits
 from otel_helicone.bridge.stored import Added, Counts, DuePost, Look, Row, SpoolFull
 from otel_helicone.delivery.post import Post
@@ -25,10 +26,8 @@ __all__ = ["Spool"]
 _WAITING: Final = 0
 _KNOWN: Final = 1
 _LOGGED: Final = 2
-# What the disk must have left, so that sending, which makes room, is never stopped for want of it.
-_LEAST_FREE_BYTES: Final = 32 * 1024 * 1024
-_MOST_ORIGINS: Final = 2000
-_MOST_ROW_BYTES: Final = 4 * 1024 * 1024
+_MAX_ORIGINS: Final = 2000
+_MAX_ROW_BYTES: Final = 4 * 1024 * 1024
 
 
 _ROW: Final = (
@@ -56,10 +55,22 @@ class Spool:
         self._origins: dict[bytes, int] = {}
         self._begun_anew = 0
         self._count_again()
+        self._clock = SpoolClock(self._newest())
 
     def _count_again(self) -> None:
         self._waiting_spans = self._database.count("span WHERE state = 0")
         self._posts = self._database.count("post")
+
+    def _newest(self) -> float:
+        (found,) = self._database.read(
+            "SELECT (SELECT max(last) FROM trace), (SELECT max(used) FROM session_name),"
+            " (SELECT max(received) FROM post)"
+        )
+        return max(time or 0.0 for time in found)
+
+    def now(self) -> float:
+        """Return the time by which everything in the spool is dated; see :class:`.SpoolClock`."""
+        return self._clock.now()
 
     def close(self) -> None:
         """Close the file."""
@@ -80,18 +91,20 @@ class Spool:
                 raise
 
     def check_room(self, size: int) -> None:
-        """See whether there is room for a request.
+        """Check whether there is room for a request.
 
         Args:
             size: how large the request is, in bytes.
 
         Raises:
             SpoolFull: where there is none.
+            SpoolError: where the spool can't be used at all.
         """
-        if self._database.used_bytes() + size > self._max_bytes:
+        self._database.make_whole()
+        pages = self._database.pages()
+        if pages.used + size > self._max_bytes:
             raise SpoolFull("the spool is full")
-        if shutil.disk_usage(self.path.parent).free < size + _LEAST_FREE_BYTES:
-            raise SpoolFull("the disk is nearly full")
+        check_volume(self.path.parent, size, pages)
 
     def add(
         self,
@@ -162,13 +175,15 @@ class Spool:
                 )
         with self._database.mutex:
             self._waiting_spans += waiting
+        # After the spans were written: what is told to be taken is in a file that will be found.
+        self._database.make_whole()
         return Added(stored, repeated, waiting)
 
     def _origin(self, database: sqlite3.Connection, content: bytes) -> int:
         known = self._origins.get(content)
         if known is not None:
             return known
-        if len(self._origins) >= _MOST_ORIGINS:
+        if len(self._origins) >= _MAX_ORIGINS:
             self._origins.clear()
         database.execute("INSERT OR IGNORE INTO origin (content) VALUES (?)", (content,))
         (number,) = database.execute(
@@ -178,18 +193,26 @@ class Spool:
         return int(number)
 
     def used_bytes(self) -> int:
-        """Give how much of the file is in use, in bytes."""
-        return self._database.used_bytes()
+        """Return how much of the file is in use, in bytes."""
+        return self._database.pages().used
+
+    def make_whole(self) -> None:
+        """Write the file anew where it was deleted; see :meth:`.SpoolDatabase.make_whole`."""
+        self._database.make_whole()
+
+    def give_back(self) -> bool:
+        """Return some room to the volume; see :meth:`.SpoolDatabase.give_back`."""
+        return self._database.give_back()
 
     def progress(self, source: str) -> int:
-        """Give up to where something was read, 0 for what is new."""
+        """Return up to where something was read, 0 for what is new."""
         rows = self._database.read("SELECT position FROM progress WHERE source = ?", (source,))
         return int(rows[0][0]) if rows else 0
 
     def _rows(
         self, where: str, values: Sequence[object], most_bytes: int
     ) -> tuple[list[Row], bool]:
-        """Give rows, and whether there were more than so many bytes."""
+        """Return rows, and whether there were more than so many bytes."""
         given: list[Row] = []
         with self._database.rows(f"{_ROW} {where}", values) as rows:
             for found in rows:
@@ -200,14 +223,14 @@ class Spool:
         return given, False
 
     def due_traces(self, now: float, most: int) -> list[tuple[bytes, float, bool]]:
-        """Give the traces to look at: the id, when its last span came, whether it has logs."""
+        """Return the traces to look at: the id, when its last span came, whether it has logs."""
         return self._database.read(
             "SELECT trace_id, last, has_logs FROM trace WHERE due <= ? ORDER BY due LIMIT ?",
             (now, most),
         )
 
     def next_due(self) -> float | None:
-        """Give when the next trace is to be looked at, None where none is."""
+        """Return when the next trace is to be looked at, None where none is."""
         due: float | None = self._database.read("SELECT min(due) FROM trace WHERE due IS NOT NULL")[
             0
         ][0]
@@ -216,7 +239,7 @@ class Spool:
     def waiting(
         self, trace_id: bytes, after: int, most: int, most_bytes: int
     ) -> tuple[list[Row], bool]:
-        """Give spans of a trace that wait, in the order of their arrival, and if these are all.
+        """Return spans of a trace that wait, in the order of their arrival, and if these are all.
 
         Args:
             trace_id: the trace.
@@ -232,19 +255,19 @@ class Spool:
         return rows, len(rows) < most and not is_cut
 
     def span(self, trace_id: bytes, span_id: bytes) -> Row | None:
-        """Give a span of a trace, None where it is not known."""
+        """Return a span of a trace, None where it is not known."""
         found, _ = self._rows("WHERE trace_id = ? AND span_id = ?", (trace_id, span_id), 1)
         return found[0] if found else None
 
     def requests(self, trace_id: bytes, most: int) -> list[Row]:
-        """Give spans of a trace that are requests to somebody and are not logged themselves."""
+        """Return spans of a trace that are requests to somebody and are not logged themselves."""
         where = f"WHERE trace_id = ? AND state = {_KNOWN} AND traits & {int(Traits.CLIENT)} LIMIT ?"
-        return self._rows(where, (trace_id, most), _MOST_ROW_BYTES)[0]
+        return self._rows(where, (trace_id, most), _MAX_ROW_BYTES)[0]
 
     def logged(self, trace_id: bytes, most: int) -> list[Row]:
-        """Give spans of a trace whose logs were made, the newest."""
+        """Return spans of a trace whose logs were made, the newest."""
         where = f"WHERE trace_id = ? AND state = {_LOGGED} ORDER BY span.id DESC LIMIT ?"
-        return self._rows(where, (trace_id, most), _MOST_ROW_BYTES)[0][::-1]
+        return self._rows(where, (trace_id, most), _MAX_ROW_BYTES)[0][::-1]
 
     def settle(self, looks: Sequence[Look], names: Iterable[tuple[str, str | None, float]]) -> None:
         """Store what looks at traces have come to, all or nothing.
@@ -285,14 +308,14 @@ class Spool:
             self._posts += sum(len(look.posts) for look in looks)
 
     def session_name(self, session_id: str) -> tuple[str | None] | None:
-        """Give the name of a session, None where nothing is known of it."""
+        """Return the name of a session, None where nothing is known of it."""
         found = self._database.read(
             "SELECT name FROM session_name WHERE session_id = ?", (session_id,)
         )
         return found[0] if found else None
 
     def posts(self, after: int, most: int, most_bytes: int) -> list[DuePost]:
-        """Give posts that are to be sent, in the order in which they were made.
+        """Return posts that are to be sent, in the order in which they were made.
 
         Args:
             after: the number after which to begin.
@@ -347,7 +370,7 @@ class Spool:
             database.executemany("DELETE FROM span WHERE trace_id = ?", gone)
             database.executemany("DELETE FROM trace WHERE trace_id = ?", gone)
             database.execute("DELETE FROM session_name WHERE used < ?", (before,))
-            if len(gone) < most and self._database.count("origin") > _MOST_ORIGINS:
+            if len(gone) < most and self._database.count("origin") > _MAX_ORIGINS:
                 self._origins.clear()
                 database.execute(
                     "DELETE FROM origin WHERE id NOT IN (SELECT DISTINCT origin FROM span)"
@@ -355,7 +378,7 @@ class Spool:
         return len(gone)
 
     def counts(self) -> Counts:
-        """Give what the spool holds."""
+        """Return what the spool holds."""
         with self._database.mutex:
             oldest = [
                 self._database.read("SELECT received FROM post ORDER BY id LIMIT 1"),
@@ -367,7 +390,7 @@ class Spool:
                 waiting_spans=self._waiting_spans,
                 posts=max(self._posts, 0),
                 dead=self._database.count("dead"),
-                used_bytes=self._database.used_bytes(),
+                used_bytes=self._database.pages().used,
                 oldest=min(
                     (rows[0][0] for rows in oldest if rows and rows[0][0] is not None),
                     default=None,

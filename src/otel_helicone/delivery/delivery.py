@@ -189,6 +189,13 @@ class Delivery:
         engine = self._engine
         return engine is not None and engine.thread.is_current
 
+    def call_in_a_thread(self, function: Callable[[], None]) -> None:
+        """Have a function called in a thread of its own, soon; for use in the loop's thread."""
+        engine = self._engine
+        if engine is not None:
+            # The loop starts it between two tasks: a finalizer may have interrupted anything.
+            engine.thread.call(lambda: threading.Thread(target=function, daemon=True).start())
+
     def _has_sendings(self) -> bool:
         """Return whether there are any that this thread has not interrupted by its call."""
         mine = threading.get_ident()

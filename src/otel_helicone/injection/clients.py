@@ -96,7 +96,7 @@ def _reaches(method: _Replacement, replacement: _Replacement) -> bool:
 def _sending(send: _Replacement) -> _Replacement:
     @functools.wraps(send)
     def _send_single_request(self: object, request: Request) -> Response:
-        detour = take_detour(request)
+        detour = take_detour(self, request)
         span = add_session_headers(request)
         try:
             response: Response = send(self, request)
@@ -121,7 +121,7 @@ def _sending(send: _Replacement) -> _Replacement:
 def _sending_async(send: Callable[..., Awaitable[Response]]) -> _Replacement:
     @functools.wraps(send)
     async def _send_single_request(self: object, request: Request) -> Response:
-        detour = take_detour(request)
+        detour = take_detour(self, request)
         span = add_session_headers(request)
         try:
             response = await send(self, request)

@@ -32,7 +32,9 @@ def raw_headers(headers: Headers) -> Sequence[RawHeader]:
     return [(name, name.lower(), value) for name, value in headers.raw]
 
 
-def add_raw(headers: Headers, pairs: Iterable[HeaderPair], present: Iterable[bytes]) -> list[RawHeader]:
+def add_raw(
+    headers: Headers, pairs: Iterable[HeaderPair], present: Iterable[bytes]
+) -> list[RawHeader]:
     """Add headers whose names are not there yet.
 
     Args:

@@ -7,7 +7,8 @@ redirect, a retry and the caller's own look at it see the provider.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from otel_helicone.injection.headers import take_off_added, take_off_header
 from otel_helicone.primitives.header_names import HELICONE_AUTH
@@ -119,10 +120,12 @@ class Detour:
         return True
 
 
-def take_detour(request: Request) -> Detour | None:
+def take_detour(client: object, request: Request) -> Detour | None:
     """Turn a request to a provider to the gateway that serves it, if that was asked for.
 
     Args:
+        client: the HTTP client that sends it. One that has a transport of its own mounted for the
+            provider's host is left alone: the call would not reach that transport.
         request: the request of one attempt, or of one hop of a redirect.
 
     Returns:
@@ -136,10 +139,28 @@ def take_detour(request: Request) -> Detour | None:
         if url.scheme != "https" or (url.port or 443) != 443:
             return None
         found = _gateway_of(url)
-        return None if found is None else Detour(request, gateway, *found)
+        if found is None or _has_mounted(client, url):
+            return None
+        return Detour(request, gateway, *found)
     except Exception:
         log_failure_once("turning a request to the gateway")
         return None
+
+
+def _has_mounted(client: object, url: Url) -> bool:
+    # Private, because nothing public tells what a client has mounted; where a release has no such
+    # name, the call takes the detour.
+    mounts: Mapping[Any, object] = getattr(client, "_mounts", {})
+    for pattern, transport in mounts.items():
+        if transport is not None and getattr(pattern, "host", "") and pattern.matches(url):
+            warn_once(
+                f"mounted:{url.host}",
+                "A client has a transport mounted for %s, so its calls there are not sent through"
+                " Helicone's gateway.",
+                url.host,
+            )
+            return True
+    return False
 
 
 def _gateway_of(url: Url) -> tuple[str, str | None] | None:

@@ -13,7 +13,7 @@ from typing import Final
 
 import uvicorn
 
-from otel_helicone.local.access.csrf import CsrfTokens
+from otel_helicone.local.forms.csrf import CsrfTokens
 from otel_helicone.local.access.rules import is_loopback, make_access_rules
 from otel_helicone.local.app import DEFAULT_MAX_BODY_BYTES, create_app
 from otel_helicone.local.built_in.upstream import BuiltInUpstream

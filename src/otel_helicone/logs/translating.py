@@ -26,15 +26,10 @@ from otel_helicone.primitives.attribute_names import HELICONE_REQUEST_ID
 from otel_helicone.primitives.hosts import normal_host
 from otel_helicone.primitives.log_once import log_failure_once
 from otel_helicone.session_context.current import SessionContext
+from otel_helicone.settings.exporter import Include, Redact
 from otel_helicone.settings.in_use import gateway_in_use, is_helicone
 
-__all__ = ["Include", "Records", "Redact", "Skipped", "Translator"]
-
-Include: TypeAlias = Literal["calls", "all"] | Callable[[ReadableSpan], bool]
-"""Which spans are logged; see :class:`otel_helicone.HeliconeSpanExporter`."""
-
-Redact: TypeAlias = Callable[[dict[str, Any]], dict[str, Any] | None]
-"""Takes a body before it leaves, and gives the one that leaves; None leaves its content out."""
+__all__ = ["Records", "Skipped", "Translator"]
 
 _CALLS: Final = frozenset({Kind.LLM, Kind.EMBEDDING, Kind.TOOL, Kind.RETRIEVAL})
 _NOT_A_CALL: Final = Description(kind=Kind.OTHER)

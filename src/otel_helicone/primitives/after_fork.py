@@ -13,8 +13,9 @@ __all__ = ["ForkedLock"]
 class ForkedLock:
     """A lock that is made anew in the child of a fork, and is re-entrant.
 
-    A signal handler or a finalizer that interrupts its holder may take it again. A thread of the parent may hold a lock at the moment of the fork. The child has no such thread,
-    so the lock would never be released there.
+    A signal handler or a finalizer that interrupts its holder may take it again. A thread of the
+    parent may hold a lock at the moment of the fork; the child has no such thread, so the lock
+    would never be released there.
     """
 
     __slots__ = ("__weakref__", "_lock")

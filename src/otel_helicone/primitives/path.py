@@ -51,7 +51,7 @@ class Path:
         if head is None:
             self.prefix = prefix = f"{parent.prefix}/{segment}"
             if depth > MAX_PATH_DEPTH or len(prefix) > MAX_PATH_LENGTH:
-                self.head = parent._find_head()
+                self.head = parent.find_head()
 
     @property
     def text(self) -> str:
@@ -68,8 +68,8 @@ class Path:
             path = Path(path, segment)
         return path
 
-    def _find_head(self) -> Path:
-        """Find the longest start of this path that fits into the first half."""
+    def find_head(self) -> Path:
+        """Return the longest start of this path that fits into the first half."""
         path = self
         while path.parent is not None and (
             path.depth > _MAX_END_DEPTH or len(path.prefix) > _MAX_END_LENGTH

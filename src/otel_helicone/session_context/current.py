@@ -28,11 +28,10 @@ from otel_helicone.session_context.local_trace import (
 )
 from otel_helicone.session_context.remote import remote_in
 from otel_helicone.session_context.sent_names import first_name, sent_name
+from otel_helicone.session_context.span_sessions import freeze_name, name_of
 from otel_helicone.session_context.texts import (
     base_of,
     freeze,
-    freeze_name,
-    name_of,
     notice_changes,
     path_above,
     refresh,
@@ -252,7 +251,11 @@ def _of_span(node: SpanNode, around: Block | None, *, for_request: bool) -> Sess
     if block is not session.block and block is not None:
         name = name_of(local_trace, block.id, block, session.own_name)
         session = SpanSession(block.id, name, own_name=session.own_name, block=block)
-    name = freeze_name(local_trace, session) if for_request else session.name
+    name = session.name
+    if for_request:
+        name, is_stale = freeze_name(local_trace, session)
+        if is_stale:
+            refresh(local_trace)
     base = None if block_here is None else block_here.base
     if base is None or base is base_of(node):
         path = node.path

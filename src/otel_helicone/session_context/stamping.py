@@ -21,7 +21,6 @@ from otel_helicone.session_context.texts import bring_up_to_date, refresh, work_
 __all__ = ["stamp_at_start"]
 
 
-
 def stamp_at_start(node: SpanNode, span: Span) -> None:
     """Work out the texts of a span that starts just now, and write them on it.
 

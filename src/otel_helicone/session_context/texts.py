@@ -12,17 +12,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from typing import Final
 
 from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.trace import SpanKind
 
 from otel_helicone.primitives.attribute_names import HELICONE_SESSION_ID, HELICONE_SESSION_NAME
 from otel_helicone.primitives.escaping import (
-    escape_root_name,
     escape_segment,
-    escape_session_id,
-    escape_value,
     known_segments,
 )
 from otel_helicone.primitives.path import ROOT_PATH, Path
@@ -36,36 +34,29 @@ from otel_helicone.primitives.span_attributes import (
     NO_STAMPS,
     STAMPED,
     attributes_of,
-    is_written,
     replace_attribute,
 )
 from otel_helicone.session_context import remote
-from otel_helicone.session_context.blocks import Block, PathBase
+from otel_helicone.session_context.blocks import PathBase
 from otel_helicone.session_context.local_trace import (
     NOT_WORKED_OUT,
     STALE,
     LocalTrace,
     SpanNode,
     SpanSession,
-    effective_block,
     next_revision,
     open_spans,
-    session_id_of_trace,
 )
-from otel_helicone.session_context.sent_names import first_name, sent_name
-from otel_helicone.settings.processor import ProcessorSettings
+from otel_helicone.session_context.span_sessions import describe_root, said_on, session_of
 
 __all__ = [
     "base_of",
     "bring_up_to_date",
     "freeze",
-    "freeze_name",
     "keep",
-    "name_of",
     "notice_changes",
     "path_above",
     "refresh",
-    "said_on",
     "work_out_plainly",
 ]
 
@@ -85,29 +76,6 @@ def _renew_lock_after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):  # Windows has no fork
     os.register_at_fork(after_in_child=_renew_lock_after_fork)
-
-
-def said_on(
-    node: SpanNode, attributes: Mapping[str, object], settings: ProcessorSettings
-) -> Mapping[str, object] | None:
-    """Return what the application says of the session on a span, this library's stamps aside."""
-    stamps = node.stamps
-    if (
-        attributes.get(HELICONE_SESSION_ID) is stamps[0]
-        and attributes.get(HELICONE_SESSION_NAME) is stamps[2]
-        and attributes.keys().isdisjoint(settings.statements_beside_stamps)
-    ):
-        return None  # by far the most spans
-    said = {}
-    for name in settings.statements:
-        value = attributes.get(name)
-        if value is not None and not (name in STAMPED and is_written(value, _stamp(stamps, name))):
-            said[name] = value
-    return said or None
-
-
-def _stamp(stamps: tuple[str | None, str | None, str | None], name: str) -> str | None:
-    return stamps[STAMPED.index(name)]
 
 
 def notice_changes(node: SpanNode) -> None:
@@ -220,7 +188,7 @@ def work_out_plainly(
         node.session = above.session
         node.path = above.path if segment is None else Path(above.path, segment)
     else:
-        _describe_root(node)
+        describe_root(node)
         node.session = SpanSession(trace.default_id, trace.root_name)
         node.path = ROOT_PATH if segment is None else Path(ROOT_PATH, segment)
     return True
@@ -252,8 +220,8 @@ def _work_out(node: SpanNode, revision: int) -> None:
     else:
         _store_path(node, node.name, node.segment)
     if node.parent is None:
-        _describe_root(node)
-    node.session = _session_of(node)
+        describe_root(node)
+    node.session = session_of(node)
     node.revision = STALE if is_asking() else revision
     if live is not None and node.stamps is not NO_STAMPS:
         _write_stamps(node, live)
@@ -287,95 +255,6 @@ def path_above(node: SpanNode) -> Path:
     if above is None and node.trace.remote is not None:
         return node.trace.remote.path
     return ROOT_PATH
-
-
-def _describe_root(node: SpanNode) -> None:
-    trace = node.trace
-    trace.default_id = session_id_of_trace(node.context[0], trace.settings.session_id_format)
-    trace.root_name = escape_root_name(node.name)
-
-
-def _session_of(node: SpanNode) -> SpanSession:
-    trace, above, said = node.trace, node.parent, node.said
-    block = effective_block(node.block, trace)
-    if above is None:
-        own_id = listed_id = own_name = None
-    elif said is None and above.session.block is block:
-        return above.session
-    else:
-        session = above.session
-        own_id, listed_id, own_name = session.own_id, session.listed_id, session.own_name
-    if said is not None:
-        own_id = escape_session_id(said.get(HELICONE_SESSION_ID)) or own_id
-        own_name = escape_value(said.get(HELICONE_SESSION_NAME)) or own_name
-        listed = (said.get(name) for name in trace.settings.session_id_attributes)
-        listed_id = _first(escape_session_id(value) for value in listed) or listed_id
-    if block is not None:
-        session_id = block.id
-    elif own_id is not None:
-        session_id = own_id
-    elif trace.remote is not None:
-        session_id = trace.remote.id
-    else:
-        session_id = listed_id or trace.default_id
-    if own_name is not None:
-        trace.has_own_names = True
-    name = name_of(trace, session_id, block, own_name)
-    return SpanSession(session_id, name, own_id, listed_id, own_name, block)
-
-
-def _first(texts: Iterable[str | None]) -> str | None:
-    return next((text for text in texts if text is not None), None)
-
-
-def name_of(trace: LocalTrace, session_id: str, block: Block | None, own_name: str | None) -> str:
-    """Return the name of a session, as a request of this moment would carry it.
-
-    Args:
-        trace: the local trace that the request belongs to.
-        session_id: the session's id.
-        block: the block that counts, if any.
-        own_name: what an attribute says, if any.
-    """
-    if block is not None and block.name is not None:
-        return block.name
-    if trace.sent_names is not None and session_id in trace.sent_names:
-        return trace.sent_names[session_id]
-    if own_name is not None:
-        return own_name
-    if trace.is_continued or session_id != trace.default_id:
-        sent = sent_name(session_id)
-        if sent is not None:
-            return sent
-    return trace.root_name if trace.remote is None else trace.remote.name
-
-
-def freeze_name(trace: LocalTrace, session: SpanSession) -> str:
-    """Return the name that a request is to carry, which stays that of the session from now on.
-
-    Args:
-        trace: the local trace that the request belongs to.
-        session: the session that it belongs to.
-    """
-    block, session_id = session.block, session.id
-    name = name_of(trace, session_id, block, session.own_name)
-    is_given = block is not None and block.name is not None
-    if trace.is_continued or session_id != trace.default_id:
-        # Only such an id can come again, in another trace of this process.
-        first = first_name(session_id, name)
-        if not is_given and session.own_name is None:
-            name = first
-    if is_given:
-        return name
-    names = trace.sent_names
-    if names is None:
-        names = trace.sent_names = {}
-    if session_id in names:
-        return names[session_id]
-    name = names.setdefault(session_id, name)
-    if trace.has_own_names or name != session.name:
-        refresh(trace)  # other spans of the session may be stamped with another name
-    return name
 
 
 def freeze(node: SpanNode) -> None:
@@ -425,9 +304,7 @@ def keep(node: SpanNode, span: ReadableSpan, *, for_log: bool) -> None:
     if node.revision == NOT_WORKED_OUT:
         node.attributes, node.said, node.name, node.segment = attributes, said, name, segment
         node.revision = STALE
-    elif said != node.said or (
-        not node.is_frozen and (name, segment) != (node.name, node.segment)
-    ):
+    elif said != node.said or (not node.is_frozen and (name, segment) != (node.name, node.segment)):
         node.said = said
         with _freezing:
             if not node.is_frozen:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, TypeVar
 from urllib.parse import urlsplit
 
 from otel_helicone.primitives.hosts import is_loopback
@@ -27,7 +27,7 @@ from otel_helicone.settings.checks import (
 from otel_helicone.settings.reading import WrongValue, read_settings, setting
 
 if TYPE_CHECKING:
-    from otel_helicone.logs.translating import Include, Redact
+    from opentelemetry.sdk.trace import ReadableSpan
 
 __all__ = [
     "API_ENDPOINT",
@@ -35,11 +35,20 @@ __all__ = [
     "LOG_ENDPOINT",
     "ExporterOptions",
     "ExporterSettings",
+    "Include",
+    "Redact",
     "ScoreExporterOptions",
     "ScoreExporterSettings",
     "make_exporter_settings",
     "make_score_exporter_settings",
 ]
+
+# Texts, because a command's help is shown without an import of the SDK.
+Include: TypeAlias = "Literal['calls', 'all'] | Callable[[ReadableSpan], bool]"
+"""Which spans are logged; see :class:`otel_helicone.HeliconeSpanExporter`."""
+
+Redact: TypeAlias = "Callable[[dict[str, Any]], dict[str, Any] | None]"
+"""Takes a body before it leaves, and returns the one that leaves; None leaves its content out."""
 
 API_KEY_VARIABLE: Final = "HELICONE_API_KEY"
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from otel_helicone.local.access.forms import FormRefused, read_form
+from otel_helicone.local.forms.form import FormRefused, read_form
 from otel_helicone.local.log_api.api_keys import ApiKeys
 from otel_helicone.local.pages.rendering import Templates
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from otel_helicone.local.log_api.javascript import as_string, without_lone_surrogates
+from otel_helicone.local.wire.javascript import as_string, without_lone_surrogates
 
 __all__ = ["Fields", "InvalidBody"]
 

@@ -26,7 +26,7 @@ from otel_helicone.local.api.filter_fields import (
     TEXT_OPERATORS,
     Field,
 )
-from otel_helicone.local.log_api.javascript import (
+from otel_helicone.local.wire.javascript import (
     as_string,
     stringify,
     without_lone_surrogates,

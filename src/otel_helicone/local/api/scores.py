@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from otel_helicone.local.log_api.javascript import as_string
+from otel_helicone.local.wire.javascript import as_string
 
 __all__ = ["FEEDBACK_SCORE", "NotAScore", "read_scores"]
 

@@ -7,7 +7,7 @@ import json
 from starlette.types import Send
 
 from otel_helicone.local.gateway.upstream import RawHeaders
-from otel_helicone.local.log_api.javascript import stringify
+from otel_helicone.local.wire.javascript import stringify
 
 __all__ = ["error_answer", "error_body", "helicone_error", "send_answer"]
 

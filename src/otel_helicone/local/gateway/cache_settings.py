@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from otel_helicone.local.gateway.upstream import RawHeaders, UpstreamRequest
-from otel_helicone.local.log_api.javascript import NotJson, parse, stringify
+from otel_helicone.local.wire.javascript import NotJson, parse, stringify
 
 __all__ = ["CacheRefused", "CacheSettings", "cache_key", "cache_settings", "leading_integer"]
 

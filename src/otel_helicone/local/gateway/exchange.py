@@ -20,7 +20,7 @@ from otel_helicone.local.gateway.usage import (
     reported_cost,
     usage_in,
 )
-from otel_helicone.local.log_api.javascript import NotJson, parse, stringify
+from otel_helicone.local.wire.javascript import NotJson, parse, stringify
 from otel_helicone.local.prices import cost_of
 from otel_helicone.local.storage.records import RequestRecord
 

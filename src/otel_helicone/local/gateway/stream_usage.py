@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from otel_helicone.local.log_api.javascript import NotJson, parse, stringify
+from otel_helicone.local.wire.javascript import NotJson, parse, stringify
 
 __all__ = ["asking_for_usage"]
 

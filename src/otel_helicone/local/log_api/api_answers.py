@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from otel_helicone.local.log_api.api_keys import ApiKeys
 from otel_helicone.local.log_api.intake import MOST_LOGGED, decoded
-from otel_helicone.local.log_api.javascript import NotJson, parse, stringify
+from otel_helicone.local.wire.javascript import NotJson, parse, stringify
 
 __all__ = [
     "CORS",

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from otel_helicone.local.gateway.upstream import RawHeaders
-from otel_helicone.local.log_api.javascript import as_string, without_lone_surrogates
+from otel_helicone.local.wire.javascript import as_string, without_lone_surrogates
 
 __all__ = ["InvalidHeader", "merged_headers", "meta_headers"]
 

@@ -12,7 +12,7 @@ from otel_helicone.local.gateway.event_stream import EventStream
 from otel_helicone.local.gateway.exchange import MOST_STORED_BYTES, body_left_out
 from otel_helicone.local.gateway.helicone_headers import HeliconeHeaders
 from otel_helicone.local.gateway.usage import member, reported_cost
-from otel_helicone.local.log_api.javascript import (
+from otel_helicone.local.wire.javascript import (
     NotJson,
     parse,
     stringify,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from otel_helicone.local.access.csrf import CsrfTokens
+from otel_helicone.local.forms.csrf import CsrfTokens
 from otel_helicone.local.pages.rendering import Templates
 from otel_helicone.local.pages.session_reports import SessionReports
 from otel_helicone.local.storage.store import Store

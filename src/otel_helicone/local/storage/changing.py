@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
-from otel_helicone.local.log_api.javascript import without_lone_surrogates
+from otel_helicone.local.wire.javascript import without_lone_surrogates
 from otel_helicone.local.prices import cost_of
 from otel_helicone.local.storage.changes import (
     Change,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
-from otel_helicone.local.log_api.javascript import without_lone_surrogates
+from otel_helicone.local.wire.javascript import without_lone_surrogates
 from otel_helicone.local.storage.errors import DamagedRow
 from otel_helicone.local.storage.records import RequestRecord, SessionRecord
 

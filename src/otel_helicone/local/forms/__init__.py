@@ -1,0 +1,1 @@
+"""Forms that pages post: read, and told from those of other sites."""

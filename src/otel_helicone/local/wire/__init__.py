@@ -1,0 +1,1 @@
+"""How values are written on the wire, as Helicone's own servers, in JavaScript, write them."""
