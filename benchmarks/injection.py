@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
+import time
+from typing import Any, Final
 
 import httpx2
 import openai
@@ -12,11 +12,16 @@ from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import SpanKind
 
-from benchmarks.measuring import Goal, best_of, print_table
-from otel_helicone import HeliconeSpanProcessor
+from benchmarks.measuring import Goal, print_table
+from otel_helicone import HeliconeSpanProcessor, session_headers
 
-CALLS = 40
+CALLS: Final = 15
+DEPTH: Final = 10
+BARE: Final = "bare"
+OURS: Final = "session headers"
+THEIRS: Final = "OTel's httpx2 instrumentation"
 ANSWER = json.dumps(
     {
         "id": "chatcmpl-1",
@@ -41,54 +46,110 @@ def _answer(_request: httpx2.Request) -> httpx2.Response:
 
 
 def run(rounds: int) -> list[Goal]:
-    """Time calls bare, with session headers at three depths, and with OTel's instrumentation."""
+    """Time calls bare, with session headers, and with OTel's instrumentation, each in three places.
+
+    *The same span*: calls one after the other in one span. *A new innermost span*: each call in a
+    span of its own. *A new trace*: each call in a trace of its own, ten spans deep. The spans
+    themselves are not timed.
+    """
     client = openai.OpenAI(
         api_key="none",
         base_url="https://oai.helicone.ai/v1",
         default_headers={"Helicone-Auth": "Bearer sk-helicone-aaaaaaa-bbbbbbb-ccccccc-ddddddd"},
         http_client=httpx2.Client(transport=httpx2.MockTransport(_answer)),
     )
-
-    def calls(within: Context) -> Callable[[], None]:
-        def work() -> None:
-            token = context.attach(within)
-            for _ in range(CALLS):
-                client.chat.completions.create(
-                    model="gpt-4o-mini", messages=[{"role": "user", "content": "Hello?"}]
-                )
-            context.detach(token)
-
-        return work
-
     plain = TracerProvider(shutdown_on_exit=False)
-    at_depth = {depth: _trace_of(plain, depth) for depth in (1,)}
-    figures: dict[str, float] = {}
+    figures: dict[str, dict[str, float]] = {place: {} for place in PLACES}
     instrumentor = HTTPX2ClientInstrumentor()
-
+    # Its types know the clients of httpx alone.
+    http_client: Any = client._client
     # The library and the instrumentation are switched on and off between the works of a round.
-    # Short rounds and many of them: what is looked for is a thirtieth of what is timed.
+    # Short rounds and many of them: what is looked for is a tenth of what is timed.
     for _ in range(rounds * 8):
-        _note(figures, "bare", calls(at_depth[1]))
-        traced = TracerProvider(shutdown_on_exit=False)
-        traced.add_span_processor(HeliconeSpanProcessor())
-        for depth in (1, 10, 100):
-            _note(figures, f"session headers, {depth} deep", calls(_trace_of(traced, depth)))
-        traced.shutdown()
-        # Its types know the clients of httpx alone.
-        http_client: Any = client._client
-        instrumentor.instrument_client(http_client, tracer_provider=plain)
-        _note(figures, "OTel's httpx2 instrumentation", calls(at_depth[1]))
-        instrumentor.uninstrument_client(http_client)
-    print_table("One openai call on a mock transport", figures, "bare")
-    bare = figures["bare"]
-    ours = figures["session headers, 10 deep"] - bare
-    theirs = figures["OTel's httpx2 instrumentation"] - bare
-    return [Goal.at_most("session headers at depth 10, in µs", ours, theirs / 5)]
+        for place, timed in PLACES.items():
+            of_place = figures[place]
+            _note(of_place, BARE, timed(client, plain))
+            traced = TracerProvider(shutdown_on_exit=False)
+            traced.add_span_processor(HeliconeSpanProcessor())
+            _note(of_place, OURS, timed(client, traced))
+            traced.shutdown()
+            instrumentor.instrument_client(http_client, tracer_provider=plain)
+            _note(of_place, THEIRS, timed(client, plain))
+            instrumentor.uninstrument_client(http_client)
+    for place, of_place in figures.items():
+        print_table(f"One openai call on a mock transport, {place}", of_place, BARE)
+    first = {stamp: _first_header(1000, stamp=stamp) for stamp in (True, False)}
+    print(f"The first header of a trace 1,000 deep: {first[True]:.2f} ms", end="")
+    print(f", with stamp=False {first[False]:.2f} ms")
+    among = {others: _renamed_request(others) for others in (0, 10_000, 100_000)}
+    print("A renamed request with a late id, among so many open spans of other traces")
+    for others, figure in among.items():
+        print(f"  {others:7}  {figure:.0f} µs")
+    added = {
+        place: {name: figure - of_place[BARE] for name, figure in of_place.items()}
+        for place, of_place in figures.items()
+    }
+    return [
+        *(
+            Goal.at_most(f"headers, {place}, in µs", of[OURS], of[THEIRS] * part)
+            for (place, of), part in zip(added.items(), (0.2, 0.2, 0.3), strict=True)
+        ),
+        Goal.at_most("the first header at depth 1,000, in ms", first[True], 2),
+        Goal.at_most("the same with stamp=False, in ms", first[False], 2),
+        Goal.at_most("a rename among 100,000 spans against none", among[100_000] / among[0], 1.5),
+    ]
 
 
-def _note(figures: dict[str, float], name: str, work: Callable[[], None]) -> None:
-    figure = best_of(1, {name: work}, CALLS)[name]
+def _note(figures: dict[str, float], name: str, figure: float) -> None:
     figures[name] = min(figures.get(name, figure), figure)
+
+
+def _call(client: openai.OpenAI) -> None:
+    client.chat.completions.create(
+        model="gpt-4o-mini", messages=[{"role": "user", "content": "Hello?"}]
+    )
+
+
+def _same_span(client: openai.OpenAI, provider: TracerProvider) -> float:
+    token = context.attach(_trace_of(provider, DEPTH))
+    _call(client)
+    started = time.thread_time_ns()
+    for _ in range(CALLS):
+        _call(client)
+    took = time.thread_time_ns() - started
+    context.detach(token)
+    return took / CALLS / 1000
+
+
+def _new_span(client: openai.OpenAI, provider: TracerProvider) -> float:
+    tracer = provider.get_tracer("bench")
+    token = context.attach(_trace_of(provider, DEPTH - 1))
+    took = 0
+    for _ in range(CALLS):
+        with tracer.start_as_current_span("step"):
+            started = time.thread_time_ns()
+            _call(client)
+            took += time.thread_time_ns() - started
+    context.detach(token)
+    return took / CALLS / 1000
+
+
+def _new_trace(client: openai.OpenAI, provider: TracerProvider) -> float:
+    took = 0
+    for _ in range(CALLS):
+        token = context.attach(_trace_of(provider, DEPTH))
+        started = time.thread_time_ns()
+        _call(client)
+        took += time.thread_time_ns() - started
+        context.detach(token)
+    return took / CALLS / 1000
+
+
+PLACES: Final = {
+    "the same span": _same_span,
+    "a new innermost span": _new_span,
+    "a new trace": _new_trace,
+}
 
 
 def _trace_of(provider: TracerProvider, depth: int) -> Context:
@@ -97,3 +158,40 @@ def _trace_of(provider: TracerProvider, depth: int) -> Context:
     for level in range(depth):
         within = trace.set_span_in_context(tracer.start_span(f"level {level}", within), within)
     return within
+
+
+def _first_header(depth: int, *, stamp: bool) -> float:
+    """Return the milliseconds that the first header of a deep trace takes."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(HeliconeSpanProcessor(inject=False, stamp=stamp))
+    best = float("inf")
+    for _ in range(20):
+        token = context.attach(_trace_of(provider, depth))
+        started = time.thread_time_ns()
+        session_headers()
+        best = min(best, time.thread_time_ns() - started)
+        context.detach(token)
+    return best / 1e6
+
+
+def _renamed_request(others: int) -> float:
+    """Return the microseconds of a request whose server span is renamed and gets an id late."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(HeliconeSpanProcessor(inject=False))
+    tracer = provider.get_tracer("bench")
+    held = [_trace_of(provider, 5) for _ in range(others // 5)]
+    best = float("inf")
+    for _ in range(200):
+        started = time.thread_time_ns()
+        server = tracer.start_span("GET", Context(), kind=SpanKind.SERVER)
+        step = tracer.start_span("step", trace.set_span_in_context(server, Context()))
+        server.update_name("GET /chat/{id}")
+        server.set_attribute("helicone.session.id", "conversation")
+        token = context.attach(trace.set_span_in_context(step, Context()))
+        session_headers()
+        context.detach(token)
+        step.end()
+        server.end()
+        best = min(best, time.thread_time_ns() - started)
+    assert len(held) == others // 5
+    return best / 1000

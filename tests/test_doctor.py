@@ -117,7 +117,9 @@ def test_the_list_has_every_variable_that_is_read() -> None:
         # A name in quotes that is none of Python's, such as those in __all__.
         text = module.read_text("utf-8")
         quoted = set(re.findall(r'"((?:OTEL_)?HELICONE_[A-Z_]+)"', text))
-        names |= {name for name in quoted if f"{name}:" not in text and f"    {name},\n" not in text}
+        names |= {
+            name for name in quoted if f"{name}:" not in text and f"    {name},\n" not in text
+        }
     assert names == known_variables()
 
 

@@ -104,7 +104,9 @@ def test_nothing_is_left_of_a_trace_whose_spans_are_gone(make_tracing: MakeTraci
     before = len(open_spans)
     root = tracer.start_span("root", Context())
     child = tracer.start_span("child", set_span_in_context(root))
-    nodes = [weakref.ref(open_spans[span.get_span_context().span_id].trace) for span in (root, child)]
+    nodes = [
+        weakref.ref(open_spans[span.get_span_context().span_id].trace) for span in (root, child)
+    ]
     gc.disable()
     try:
         root.end()

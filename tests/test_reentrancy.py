@@ -1,7 +1,7 @@
-"""Signal handlers, finalizers and forks that come in the middle of a hook: nothing waits for itself.
+"""Signal handlers, finalizers and forks in the middle of a hook: nothing waits for itself.
 
-Each program runs in a process of its own until it was interrupted often enough. A hook that waited
-for a lock of its own thread would never end; the time limit is there only for that.
+Each program runs in a process of its own until it was interrupted often enough. A hook that waits
+for a lock of its own thread never ends; the time limit is there only for that.
 """
 
 from __future__ import annotations

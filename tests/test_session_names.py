@@ -49,7 +49,9 @@ def test_a_name_that_the_application_gives_goes_before_it_each_time(tracing: Tra
         assert sent_in(two)[1] == "Chat"
     with session("conv", name="Other"), tracing.tracer.start_as_current_span("three") as three:
         assert sent_in(three)[1] == "Other"
-    with tracing.tracer.start_as_current_span("four", attributes={ID: "conv", NAME: "Mine"}) as four:
+    with tracing.tracer.start_as_current_span(
+        "four", attributes={ID: "conv", NAME: "Mine"}
+    ) as four:
         assert sent_in(four)[1] == "Mine"
 
 

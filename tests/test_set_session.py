@@ -148,8 +148,8 @@ async def test_a_response_that_is_streamed_after_its_handler_has_returned(
         set_session(conversation)
         return StreamingResponse(answer())
 
-    provider: Any = tracer
-    FastAPIInstrumentor.instrument_app(app, tracer_provider=_ProviderOf(provider))
+    provider: Any = _ProviderOf(tracer)
+    FastAPIInstrumentor.instrument_app(app, tracer_provider=provider)
     async with AsyncClient(transport=ASGITransport(app=app), base_url="http://app") as client:
         for conversation in ("conv-1", "conv-2"):
             assert (await client.post(f"/chat/{conversation}")).text == "Hello there"

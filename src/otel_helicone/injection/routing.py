@@ -152,7 +152,8 @@ def _has_mounted(client: object, url: Url) -> bool:
     # name, the call takes the detour.
     mounts: Mapping[Any, object] = getattr(client, "_mounts", {})
     for pattern, transport in mounts.items():
-        if transport is not None and getattr(pattern, "host", "") and pattern.matches(url):
+        host: object = getattr(pattern, "host", None)
+        if transport is not None and host and pattern.matches(url):
             warn_once(
                 f"mounted:{url.host}",
                 "A client has a transport mounted for %s, so its calls there are not sent through"

@@ -13,10 +13,10 @@ from typing import Final
 
 import uvicorn
 
-from otel_helicone.local.forms.csrf import CsrfTokens
 from otel_helicone.local.access.rules import is_loopback, make_access_rules
 from otel_helicone.local.app import DEFAULT_MAX_BODY_BYTES, create_app
 from otel_helicone.local.built_in.upstream import BuiltInUpstream
+from otel_helicone.local.forms.csrf import CsrfTokens
 from otel_helicone.local.gateway.forwarding import ForwardingUpstream
 from otel_helicone.local.gateway.gateway import Gateway
 from otel_helicone.local.gateway.upstream import Upstream

@@ -24,7 +24,14 @@ from otel_helicone.primitives.escaping import escape_segment
 from otel_helicone.primitives.log_once import log_failure_once
 from otel_helicone.primitives.span_attributes import attributes_of
 
-__all__ = ["TELLING_ATTRIBUTES", "SegmentRule", "default_segment", "is_asking", "segment_of"]
+__all__ = [
+    "TELLING_ATTRIBUTES",
+    "SegmentRule",
+    "default_segment",
+    "is_asking",
+    "is_step",
+    "segment_of",
+]
 
 
 class _Asking(threading.local):
@@ -37,6 +44,8 @@ _asking: Final = _Asking()
 _INTERNAL: Final = SpanKind.INTERNAL
 _SERVER: Final = SpanKind.SERVER
 _CONSUMER: Final = SpanKind.CONSUMER
+_CLIENT: Final = SpanKind.CLIENT
+_PRODUCER: Final = SpanKind.PRODUCER
 
 SegmentRule: TypeAlias = Callable[[ReadableSpan], str | None]
 """Gives a span's segment, not yet escaped, or None for a span that adds none."""
@@ -77,18 +86,21 @@ def default_segment(span: ReadableSpan) -> str | None:
     Returns:
         The span's name, not yet escaped, or None.
     """
-    kind = span.kind
-    if kind is _SERVER or kind is _CONSUMER:
-        return span.name
     attributes = attributes_of(span)
-    if attributes and not attributes.keys().isdisjoint(TELLING_ATTRIBUTES):
-        is_step = _is_step(attributes, kind)
-    else:
-        is_step = kind is _INTERNAL
-    return span.name if is_step else None
+    if not attributes or attributes.keys().isdisjoint(TELLING_ATTRIBUTES):
+        return None if span.kind is _CLIENT or span.kind is _PRODUCER else span.name
+    return span.name if is_step(attributes, span.kind) else None
 
 
-def _is_step(attributes: Mapping[str, object], kind: SpanKind) -> bool:
+def is_step(attributes: Mapping[str, object], kind: SpanKind) -> bool:
+    """Return whether a span with any of :data:`TELLING_ATTRIBUTES` is a step of the application.
+
+    Args:
+        attributes: the span's attributes.
+        kind: its kind.
+    """
+    if kind is _SERVER or kind is _CONSUMER:
+        return True
     if ASGI_EVENT_TYPE in attributes:
         return False
     if GEN_AI_OPERATION_NAME in attributes:

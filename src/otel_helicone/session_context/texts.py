@@ -28,6 +28,7 @@ from otel_helicone.primitives.segments import (
     TELLING_ATTRIBUTES,
     default_segment,
     is_asking,
+    is_step,
     segment_of,
 )
 from otel_helicone.primitives.span_attributes import (
@@ -172,14 +173,12 @@ def work_out_plainly(
             return False
     elif node.block is not above.block:
         return False
+    kind = span.kind
     if attributes and not attributes.keys().isdisjoint(TELLING_ATTRIBUTES):
-        segment = segment_of(span, default_segment)
+        adds_none = not is_step(attributes, kind)
     else:
-        kind = span.kind
-        if kind is _CLIENT or kind is _PRODUCER:
-            segment = None
-        else:
-            segment = known_segments.get(name) or escape_segment(name)
+        adds_none = kind is _CLIENT or kind is _PRODUCER
+    segment = None if adds_none else known_segments.get(name) or escape_segment(name)
     node.attributes = attributes
     node.said = node.seen_id = None
     node.name = name

@@ -26,12 +26,12 @@ from otel_helicone.local.api.filter_fields import (
     TEXT_OPERATORS,
     Field,
 )
+from otel_helicone.local.storage.columns import microseconds
 from otel_helicone.local.wire.javascript import (
     as_string,
     stringify,
     without_lone_surrogates,
 )
-from otel_helicone.local.storage.columns import microseconds
 
 __all__ = ["of_requests", "of_totals"]
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from otel_helicone.local.api.reading import as_number, iso_time
-from otel_helicone.local.wire.javascript import NotJson, parse
 from otel_helicone.local.storage.columns import BODY_COLUMNS, REQUEST_COLUMNS
+from otel_helicone.local.wire.javascript import NotJson, parse
 
 __all__ = ["JOINED", "SELECTED", "as_given"]
 

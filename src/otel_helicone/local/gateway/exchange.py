@@ -20,9 +20,9 @@ from otel_helicone.local.gateway.usage import (
     reported_cost,
     usage_in,
 )
-from otel_helicone.local.wire.javascript import NotJson, parse, stringify
 from otel_helicone.local.prices import cost_of
 from otel_helicone.local.storage.records import RequestRecord
+from otel_helicone.local.wire.javascript import NotJson, parse, stringify
 
 __all__ = ["MOST_STORED_BYTES", "Exchange", "Stopwatch", "body_left_out", "header"]
 

@@ -12,16 +12,16 @@ from otel_helicone.local.gateway.event_stream import EventStream
 from otel_helicone.local.gateway.exchange import MOST_STORED_BYTES, body_left_out
 from otel_helicone.local.gateway.helicone_headers import HeliconeHeaders
 from otel_helicone.local.gateway.usage import member, reported_cost
+from otel_helicone.local.log_api.model import NotAModel, kind_of, model_of
+from otel_helicone.local.log_api.timing import LogTiming
+from otel_helicone.local.log_api.usage import NotACount, logged_usage
+from otel_helicone.local.storage.records import RequestRecord
 from otel_helicone.local.wire.javascript import (
     NotJson,
     parse,
     stringify,
     without_lone_surrogates,
 )
-from otel_helicone.local.log_api.model import NotAModel, kind_of, model_of
-from otel_helicone.local.log_api.timing import LogTiming
-from otel_helicone.local.log_api.usage import NotACount, logged_usage
-from otel_helicone.local.storage.records import RequestRecord
 
 __all__ = ["Log", "LogLost", "record_of"]
 

@@ -14,7 +14,6 @@ from otel_helicone.local.gateway.gateway import MAX_HEADER_BYTES
 from otel_helicone.local.gateway.helicone_headers import read_helicone_headers
 from otel_helicone.local.log_api.headers import InvalidHeader, merged_headers, meta_headers
 from otel_helicone.local.log_api.intake import MOST_LOGGED, LogIntake, NoRoom, read_body
-from otel_helicone.local.wire.javascript import NotJson, parse, stringify
 from otel_helicone.local.log_api.record import Log
 from otel_helicone.local.log_api.timing import (
     InvalidTiming,
@@ -22,6 +21,7 @@ from otel_helicone.local.log_api.timing import (
     NotATime,
     worker_timing,
 )
+from otel_helicone.local.wire.javascript import NotJson, parse, stringify
 
 __all__ = ["WORKER_PROVIDERS", "WorkerLog"]
 

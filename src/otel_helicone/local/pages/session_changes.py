@@ -8,8 +8,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from otel_helicone.local.forms.form import FormRefused, read_form
 from otel_helicone.local.api.scores import NotAScore, read_scores
+from otel_helicone.local.forms.form import FormRefused, read_form
 from otel_helicone.local.pages.rendering import address
 from otel_helicone.local.pages.site import Site
 from otel_helicone.local.storage.changes import Deletion, Scores, SessionTag

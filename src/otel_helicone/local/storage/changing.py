@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
-from otel_helicone.local.wire.javascript import without_lone_surrogates
 from otel_helicone.local.prices import cost_of
 from otel_helicone.local.storage.changes import (
     Change,
@@ -29,6 +28,7 @@ from otel_helicone.local.storage.columns import (
 )
 from otel_helicone.local.storage.records import RequestRecord
 from otel_helicone.local.storage.summaries import MAX_SUMMED_ANEW, Summaries
+from otel_helicone.local.wire.javascript import without_lone_surrogates
 
 __all__ = ["Change", "Changing"]
 

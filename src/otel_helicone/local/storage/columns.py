@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
-from otel_helicone.local.wire.javascript import without_lone_surrogates
 from otel_helicone.local.storage.errors import DamagedRow
 from otel_helicone.local.storage.records import RequestRecord, SessionRecord
+from otel_helicone.local.wire.javascript import without_lone_surrogates
 
 __all__ = [
     "BODY_COLUMNS",
