@@ -23,11 +23,11 @@ __all__ = ["Connection", "proxy_for", "user_agent"]
 # Helicone's servers close idle connections after 5 s.
 _KEEPALIVE_EXPIRY: Final = 4.0
 # Answers are a few bytes; what a wrong server sends is read no further than this.
-_MOST_ANSWER_BYTES: Final = 64 * 1024
+_MAX_RESPONSE_BYTES: Final = 64 * 1024
 
 
 def proxy_for(endpoint: str) -> str | None:
-    """Give the proxy that the environment names for an endpoint, as httpx2's clients do.
+    """Return the proxy that the environment names for an endpoint, as httpx2's clients do.
 
     Args:
         endpoint: the URL.
@@ -44,7 +44,7 @@ def proxy_for(endpoint: str) -> str | None:
 
 
 def user_agent() -> str:
-    """Give what this library calls itself to servers."""
+    """Return what this library calls itself to servers."""
     try:
         return f"otel-helicone/{version('otel-helicone')}"
     except PackageNotFoundError:
@@ -78,7 +78,7 @@ class Connection:
         )
 
     def was_dropped(self, error: BaseException) -> bool:
-        """Tell whether an error is that of a connection which the server had closed."""
+        """Return whether an error is that of a connection which the server had closed."""
         # httpx2 makes no difference between these and a server that dies while it answers.
         httpx2 = self._httpx2
         return isinstance(error, httpx2.RemoteProtocolError | httpx2.ReadError | httpx2.WriteError)
@@ -103,8 +103,8 @@ class Connection:
             body = b""
             async for chunk in response.aiter_raw():
                 body += chunk
-                if len(body) >= _MOST_ANSWER_BYTES:
-                    body = body[:_MOST_ANSWER_BYTES]
+                if len(body) >= _MAX_RESPONSE_BYTES:
+                    body = body[:_MAX_RESPONSE_BYTES]
                     break
         finally:
             await response.aclose()

@@ -15,7 +15,7 @@ __all__ = ["SECONDS_BETWEEN_TOTALS", "DropLog"]
 SECONDS_BETWEEN_TOTALS: Final = 60.0
 _logger: Final = logging.getLogger("otel_helicone")
 # Causes hold text of the server's; what comes past this many in one minute is counted together.
-_MOST_CAUSES: Final = 20
+_MAX_CAUSES: Final = 20
 
 
 class DropLog:
@@ -53,7 +53,7 @@ class DropLog:
             is_first = not self._counts
             if is_first:
                 self._since = time.monotonic()
-            if cause not in self._counts and len(self._counts) >= _MOST_CAUSES:
+            if cause not in self._counts and len(self._counts) >= _MAX_CAUSES:
                 cause = kind
             self._counts[cause] += count
         warn_once(

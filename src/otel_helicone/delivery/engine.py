@@ -22,7 +22,7 @@ __all__ = ["Engine"]
 
 # A Retry-After of hours, maybe a mistake of a server's, must not silence the process for hours:
 # Helicone is asked again after this long.
-_LONGEST_PAUSE: Final = 300.0
+_MAX_PAUSE: Final = 300.0
 _SHORTEST_ATTEMPT: Final = 1.0
 
 Settle = Callable[[Flight, "Judgement | None"], None]
@@ -154,7 +154,7 @@ class Engine:
             failures += 1
             if judgement is not None and judgement.retry_after is not None:
                 asked = judgement.retry_after
-                until = time.monotonic() + min(asked, _LONGEST_PAUSE)
+                until = time.monotonic() + min(asked, _MAX_PAUSE)
                 if judgement.reason[:3] in ("429", "503"):
                     self._paused_until = max(self._paused_until, until)
                 if time.monotonic() + asked >= deadline:

@@ -15,7 +15,7 @@ import threading
 __all__ = ["import_all"]
 
 # How long a fork waits for it, in seconds; then the fork goes ahead.
-_LONGEST_WAIT = 5.0
+_MAX_WAIT = 5.0
 _importing = threading.Lock()
 _is_done = False
 
@@ -29,7 +29,7 @@ async def import_all() -> None:
     with _importing:
         if not _is_done:
             try:
-                async with asyncio.timeout(_LONGEST_WAIT):
+                async with asyncio.timeout(_MAX_WAIT):
                     await _exchange()
             except Exception:
                 pass  # without loopback: the parts are loaded when they are needed
@@ -61,7 +61,7 @@ async def _exchange() -> None:
 
 def _wait_for_imports() -> None:
     global _held
-    _held = _importing.acquire(timeout=_LONGEST_WAIT)
+    _held = _importing.acquire(timeout=_MAX_WAIT)
 
 
 def _go_on() -> None:

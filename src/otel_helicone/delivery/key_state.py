@@ -30,7 +30,7 @@ class KeyState:
         self._lock = threading.RLock()
 
     def refusal(self) -> Judgement | None:
-        """Give the judgement of a post that need not be sent; None if it is to be sent."""
+        """Return the judgement of a post that need not be sent; None if it is to be sent."""
         with self._lock:
             now = time.monotonic()
             if self._next_probe is None:

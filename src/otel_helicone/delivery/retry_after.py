@@ -12,13 +12,13 @@ __all__ = ["backoff", "parse_retry_after"]
 # With full jitter the first wait is 0.1 s on average. Helicone's servers need 20 to 50 ms for a
 # log, so a passing trouble is over by then, and sixteen posts don't come back in step.
 _FIRST_WAIT: Final = 0.2
-_LONGEST_WAIT: Final = 5.0
+_MAX_WAIT: Final = 5.0
 # Longer numbers than this are no waits; float() would take ten thousand digits too.
-_MOST_DIGITS: Final = 10
+_MAX_DIGITS: Final = 10
 
 
 def backoff(failures: int) -> float:
-    """Give a wait before the next attempt: exponential, with full jitter.
+    """Return a wait before the next attempt: exponential, with full jitter.
 
     Args:
         failures: how many attempts have failed so far, from 1.
@@ -27,7 +27,7 @@ def backoff(failures: int) -> float:
         Seconds, at random from 0 up to 0.2, 0.4, 0.8, … and 5 at most.
     """
     # 2 to the 10th is past the longest wait; larger powers would only be larger numbers.
-    return random.uniform(0, min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(failures - 1, 10)))
+    return random.uniform(0, min(_MAX_WAIT, _FIRST_WAIT * 2 ** min(failures - 1, 10)))
 
 
 def parse_retry_after(value: str | None, date: str | None, now: float) -> float | None:
@@ -46,7 +46,7 @@ def parse_retry_after(value: str | None, date: str | None, now: float) -> float 
         return None
     value = value.strip()
     if value.isascii() and value.isdigit():
-        return float(value) if len(value) <= _MOST_DIGITS else None
+        return float(value) if len(value) <= _MAX_DIGITS else None
     until = _parse_date(value)
     if until is None:
         return None

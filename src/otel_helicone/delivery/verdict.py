@@ -31,7 +31,7 @@ _FINAL_500: Final = (
 )
 _FINAL_500_OF_SCORES: Final = (*_FINAL_500, b"must be an integer")
 _RETRIED_4XX: Final = frozenset({408, 429})
-_MOST_REASON: Final = 120
+_MAX_REASON_LENGTH: Final = 120
 
 
 class Verdict(Enum):
@@ -135,6 +135,6 @@ def _reason(status: int, body: bytes) -> str:
     text = body[:1000].decode("utf-8", "replace")
     text = "".join(char if char.isprintable() else " " for char in text)
     text = " ".join(text.split())
-    if len(text) > _MOST_REASON:
-        text = f"{text[:_MOST_REASON]}…"
+    if len(text) > _MAX_REASON_LENGTH:
+        text = f"{text[:_MAX_REASON_LENGTH]}…"
     return f"{status} {text}".rstrip()

@@ -84,7 +84,7 @@ def _replace(client: type, name: str, wrap: Callable[[_Replacement], _Replacemen
 
 
 def _reaches(method: _Replacement, replacement: _Replacement) -> bool:
-    """Tell whether a method is ours, or a wrapper around it that says so."""
+    """Return whether a method is ours, or a wrapper around it that says so."""
     found: _Replacement | None = method
     while found is not None:
         if found is replacement:

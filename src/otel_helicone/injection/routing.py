@@ -103,7 +103,7 @@ class Detour:
             log_failure_once("turning a request back from the gateway")
 
     def goes_direct_after(self, error: Exception) -> bool:
-        """Tell whether the call is to be sent to the provider itself now.
+        """Return whether the call is to be sent to the provider itself now.
 
         Args:
             error: why the gateway gave no answer.

@@ -43,8 +43,8 @@ MISSING_SEGMENT: Final = "[missing]"
 """Stands in a path for the ancestors of a span whose parent never came."""
 
 # A path shows a few dozen segments of a deep one.
-_DEEPEST: Final = 200
-_MOST_SESSIONS: Final = 10_000
+_MAX_DEPTH: Final = 200
+_MAX_SESSIONS: Final = 10_000
 _UNKNOWN_SERVICE: Final = "unknown_service"
 
 
@@ -66,7 +66,7 @@ class SessionNames:
 
     def __setitem__(self, session_id: str, name: str | None) -> None:
         self._names[session_id] = name
-        if len(self._names) > _MOST_SESSIONS:
+        if len(self._names) > _MAX_SESSIONS:
             self._names.popitem(last=False)
 
 
@@ -86,7 +86,7 @@ class Placer:
         self._whole_traces = whole_traces
 
     def place(self, observed: Observed, batch: Mapping[SpanKey, Observed]) -> SessionContext:
-        """Give the session context of a finished span.
+        """Return the session context of a finished span.
 
         Args:
             observed: the span.
@@ -188,10 +188,10 @@ class Placer:
         return Path.of(segments)
 
     def _chain(self, span: ReadableSpan, batch: Mapping[SpanKey, Observed]) -> list[ReadableSpan]:
-        """Give a span and its known ancestors, up to the root."""
+        """Return a span and its known ancestors, up to the root."""
         chain = [span]
         seen = {key_of(span)}
-        while (parent := chain[-1].parent) is not None and len(chain) < _DEEPEST:
+        while (parent := chain[-1].parent) is not None and len(chain) < _MAX_DEPTH:
             if parent.is_remote and not self._whole_traces:
                 break
             above = batch.get((parent.trace_id, parent.span_id))
@@ -205,7 +205,7 @@ class Placer:
 def _stamped_segments(
     span: ReadableSpan, is_request: bool, batch: Mapping[SpanKey, Observed]
 ) -> list[str] | None:
-    """Give the segments of the path that the span processor has written on a span."""
+    """Return the segments of the path that the span processor has written on a span."""
     stamped = (span.attributes or {}).get(HELICONE_SESSION_PATH)
     if stamped is None:
         return None
@@ -224,7 +224,7 @@ def _stamped_segments(
 def _segments_of(
     chain: Sequence[ReadableSpan], is_request: bool, batch: Mapping[SpanKey, Observed]
 ) -> list[str]:
-    """Give the segments of a span and of those above it, the topmost first."""
+    """Return the segments of a span and of those above it, the topmost first."""
     segments = []
     for index, link in enumerate(chain):
         is_first = index == 0

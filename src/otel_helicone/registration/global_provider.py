@@ -16,7 +16,7 @@ _SET: Final = "_set_tracer_provider"
 
 
 def current_provider() -> trace.TracerProvider | None:
-    """Give the global tracer provider, None as long as there is none.
+    """Return the global tracer provider, None as long as there is none.
 
     ``OTEL_PYTHON_TRACER_PROVIDER`` counts: the API makes that provider when it is first asked.
     """

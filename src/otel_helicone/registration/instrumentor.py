@@ -42,7 +42,7 @@ class HeliconeInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # for the s
     _call_off: Callable[[], None] | None = None
 
     def instrumentation_dependencies(self) -> Collection[str]:
-        """Give the packages that have to be there for this: none."""
+        """Return the packages that have to be there for this: none."""
         return ()
 
     def instrument(self, **kwargs: Any) -> None:
@@ -104,7 +104,7 @@ class HeliconeInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # for the s
 
 
 def _are_good(settings: dict[str, Any]) -> bool:
-    """Tell whether the settings can be used; log a line if not."""
+    """Return whether the settings can be used; log a line if not."""
     try:
         make_processor_settings(settings)
     except SettingError as error:

@@ -139,9 +139,9 @@ class SpanNode(ref[Span]):
         are stale when the trace's revision is another one.
     *frozen*
         A request has carried name, segment and path, which stay.
-    *kept*
-        The span has ended while a span below it was still there, or its log is still to be made:
-        what it says is stored here, and will not change.
+    *ended*
+        The span has ended. What it says is kept here where a span below it is still there, or where
+        its log is still to be made, and will not change.
     *released*
         The application has let go of the span: it is no longer found by its id.
     """
@@ -195,9 +195,9 @@ class SpanNode(ref[Span]):
     path: Path
     session: SpanSession
 
-    # Set when a span ends that is not worked out yet.
+    # Set when a span ends that one below it outlives.
     snapshot: ReadableSpan
-    """What the SDK told of the span at its end, until the texts are worked out."""
+    """What the SDK told of the span at its end, until somebody asks."""
 
     # Set when Helicone has answered a request of the span.
     request_id: str

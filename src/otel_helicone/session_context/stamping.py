@@ -18,10 +18,10 @@ from otel_helicone.primitives.attribute_names import (
 )
 from otel_helicone.primitives.escaping import escape_segment, known_segments
 from otel_helicone.primitives.path import Path
-from otel_helicone.primitives.segments import default_segment
+from otel_helicone.primitives.segments import default_segment, is_step
 from otel_helicone.primitives.span_attributes import IS_KNOWN_FORM, attributes_of, stamp_new_span
 from otel_helicone.session_context import blocks
-from otel_helicone.session_context.local_trace import LocalTrace, SpanNode, open_spans
+from otel_helicone.session_context.local_trace import SpanNode, open_spans
 from otel_helicone.session_context.texts import bring_up_to_date, refresh, work_out_plainly
 
 # ruff: noqa: SLF001 - the form of a span's attributes, as span_attributes.py has it
@@ -44,35 +44,42 @@ def stamp_at_start(node: SpanNode, span: Span) -> None:
     if trace.open_ids is None:
         trace.open_ids = set()
     trace.open_ids.add(node.context[1])
-    if above is None:
-        _stamp(node, span, trace.revision)
-        return
-    if above.revision != trace.revision:
-        bring_up_to_date(above)
-    # The parent and the root are where frameworks rename and applications set ids; a change in
-    # between shows when a request is sent. To look at every ancestor would make the cost of a span
-    # depend on its depth.
-    if _has_changed(above) or (above.parent is not None and _has_root_changed(trace)):
-        refresh(trace)
+    if above is not None:
+        if above.revision != trace.revision:
+            bring_up_to_date(above)
+        # The parent and the root are where frameworks rename and applications set ids; a change in
+        # between shows when a request is sent. To look at every ancestor would make the cost of a
+        # span depend on its depth.
+        if _has_changed(above) or (
+            above.parent is not None and _has_changed(open_spans.get(trace.root_id))
+        ):
+            refresh(trace)
     revision = trace.revision
     settings = trace.settings
-    if blocks.in_use or settings.segment is not default_segment or not IS_KNOWN_FORM:
-        _stamp(node, span, revision)
-        return
-    # What follows is _stamp() for by far the most spans, those that say nothing themselves: written
-    # flat, since each call that is saved is a thirtieth of what a span costs.
-    bounded: Any = span._attributes
-    attributes: dict[str, object] = bounded._dict
-    limit: int | None = bounded.maxlen
     if (
-        (attributes and not attributes.keys().isdisjoint(settings.telling))
-        or bounded.max_value_len is not None
-        or (limit is not None and len(attributes) + 3 > limit)
+        above is None
+        or blocks.in_use
+        or settings.segment is not default_segment
+        or not IS_KNOWN_FORM
     ):
         _stamp(node, span, revision)
         return
+    # What follows is _stamp() for by far the most spans, those that say nothing of the session
+    # themselves: written flat, since each call costs a thirtieth of what a span does.
+    bounded: Any = span._attributes
+    attributes: dict[str, object] = bounded._dict
+    limit: int | None = bounded.maxlen
     kind = span.kind
-    if kind is _CLIENT or kind is _PRODUCER:
+    adds_none = kind is _CLIENT or kind is _PRODUCER
+    if attributes and not attributes.keys().isdisjoint(settings.telling):
+        if not attributes.keys().isdisjoint(settings.statements_and_stamps):
+            _stamp(node, span, revision)
+            return
+        adds_none = not is_step(attributes, kind)
+    if bounded.max_value_len is not None or (limit is not None and len(attributes) + 3 > limit):
+        _stamp(node, span, revision)
+        return
+    if adds_none:
         node.segment = None
         node.path = path = above.path
     else:
@@ -86,7 +93,7 @@ def stamp_at_start(node: SpanNode, span: Span) -> None:
     text = path.prefix if path.head is None and path.prefix else path.text
     node.stamps = (session_id, text, session.name)
     lock = bounded._lock
-    lock.acquire()
+    lock.acquire()  # nobody below in the stack can hold it: the span is new
     try:
         attributes[HELICONE_SESSION_ID] = session_id
         attributes[HELICONE_SESSION_PATH] = text
@@ -111,15 +118,10 @@ def _stamp(node: SpanNode, span: Span, revision: int) -> None:
         bring_up_to_date(node)
 
 
-def _has_root_changed(trace: LocalTrace) -> bool:
-    root = open_spans.get(trace.root_id)
-    return root is not None and root.trace is trace and _has_changed(root)
-
-
-def _has_changed(node: SpanNode) -> bool:
+def _has_changed(node: SpanNode | None) -> bool:
     """Return whether a span's name, or the session id on it, is another than it was."""
-    span = node()
-    if span is None:
+    span = None if node is None else node()
+    if span is None or node is None:
         return False
     if node.attributes.get(HELICONE_SESSION_ID) is not node.seen_id:
         return True

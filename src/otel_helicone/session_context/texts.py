@@ -91,9 +91,9 @@ def notice_changes(node: SpanNode) -> None:
     # A rule that is asked just now would give other answers than it does to its caller.
     link = None if is_asking() else node
     while link is not None:
-        span = link()
+        span = link() or getattr(link, "snapshot", None)
         if span is not None and link.revision != NOT_WORKED_OUT:
-            attributes = link.attributes
+            attributes = attributes_of(span)
             stamps = link.stamps
             says_nothing = (
                 link.said is None
@@ -196,10 +196,9 @@ def work_out_plainly(
 def _work_out(node: SpanNode, revision: int) -> None:
     trace = node.trace
     live = node()
-    span: ReadableSpan | None = live
+    span: ReadableSpan | None = getattr(node, "snapshot", None) if live is None else live
     if node.revision == NOT_WORKED_OUT:
         if live is None:
-            span = getattr(node, "snapshot", None)
             node.said = None
         elif node.stamps is NO_STAMPS:
             with _freezing:  # another thread may do the same
@@ -222,6 +221,8 @@ def _work_out(node: SpanNode, revision: int) -> None:
         describe_root(node)
     node.session = session_of(node)
     node.revision = STALE if is_asking() else revision
+    if live is None and span is not None:
+        del node.snapshot  # all of it is known now
     if live is not None and node.stamps is not NO_STAMPS:
         _write_stamps(node, live)
 
@@ -295,9 +296,12 @@ def keep(node: SpanNode, span: ReadableSpan, *, for_log: bool) -> None:
     # scrubbing one, hands on a copy in which even the stamps may say something else.
     live = node()
     attributes = attributes_of(span if live is None else live)
-    if node.revision == NOT_WORKED_OUT and not for_log and attributes_of(span) is attributes:
-        node.snapshot = span  # maybe nobody ever asks
-        return
+    if not for_log and attributes_of(span) is attributes:
+        node.snapshot = span
+        if node.revision == NOT_WORKED_OUT or (
+            span.name == node.name and attributes.get(HELICONE_SESSION_ID) is node.seen_id
+        ):
+            return  # maybe nobody ever asks
     said = said_on(node, attributes, node.trace.settings)
     name, segment = span.name, segment_of(live or span, node.trace.settings.segment)
     if node.revision == NOT_WORKED_OUT:

@@ -10,12 +10,11 @@ from typing import Any, Final
 
 from otel_helicone.primitives.hosts import is_loopback
 from otel_helicone.settings.checks import (
-    as_bool,
+    FLAG,
+    PORT,
     number,
     number_between,
     text,
-    truth,
-    whole_between,
 )
 from otel_helicone.settings.exporter import (
     API_KEY_VARIABLE,
@@ -23,6 +22,7 @@ from otel_helicone.settings.exporter import (
     make_exporter_settings,
 )
 from otel_helicone.settings.reading import (
+    Kind,
     SettingError,
     WrongValue,
     read_settings,
@@ -65,8 +65,7 @@ class BridgeSettings:
     host: str = setting(
         "HELICONE_BRIDGE_HOST",
         "the address to listen on",
-        parse=str,
-        check=text,
+        kind=Kind(str, text),
         default="127.0.0.1",
         option="--host",
         metavar="HOST",
@@ -74,8 +73,7 @@ class BridgeSettings:
     port: int = setting(
         "HELICONE_BRIDGE_PORT",
         "the port to listen on, 0 for a free one",
-        parse=number,
-        check=whole_between(0, 65535, "give a port, from 0 to 65535"),
+        kind=PORT,
         default=DEFAULT_PORT,
         option="--port",
         metavar="PORT",
@@ -83,24 +81,21 @@ class BridgeSettings:
     token: str | None = setting(
         "HELICONE_BRIDGE_TOKEN",
         "the bearer token that requests must have; needed beyond this machine",
-        parse=str,
-        check=_token,
+        kind=Kind(str, _token),
         default=None,
         is_secret=True,
     )
     allow_anonymous: bool = setting(
         "",
         "listen beyond this machine without HELICONE_BRIDGE_TOKEN",
-        parse=truth,
-        check=as_bool,
+        kind=FLAG,
         default=False,
         option="--allow-anonymous",
     )
     spool: Path = setting(
         "HELICONE_BRIDGE_SPOOL",
         "the file that holds what was not sent yet",
-        parse=str,
-        check=_path,
+        kind=Kind(str, _path),
         default=Path(),
         default_text="one in the user's state folder",
         option="--spool",
@@ -109,24 +104,21 @@ class BridgeSettings:
     max_spool_mib: float = setting(
         "HELICONE_BRIDGE_MAX_SPOOL_MIB",
         "how large what is in the spool may become, in MiB",
-        parse=number,
-        check=_POSITIVE,
+        kind=Kind(number, _POSITIVE),
         default=4096.0,
         default_text="4096",
     )
     max_request_mib: float = setting(
         "HELICONE_BRIDGE_MAX_REQUEST_MIB",
         "how large a request may be, before and after decompression, in MiB",
-        parse=number,
-        check=_POSITIVE,
+        kind=Kind(number, _POSITIVE),
         default=_DEFAULT_REQUEST_MIB,
         default_text="32",
     )
     wait: float = setting(
         "HELICONE_BRIDGE_WAIT",
         "how long after its last span a trace is taken for complete, in seconds",
-        parse=number,
-        check=_POSITIVE,
+        kind=Kind(number, _POSITIVE),
         default=60.0,
         default_text="60",
         option="--wait",
@@ -135,8 +127,7 @@ class BridgeSettings:
     memory: float = setting(
         "HELICONE_BRIDGE_MEMORY",
         "how long after its last span a trace is remembered for late ones, in seconds",
-        parse=number,
-        check=_POSITIVE,
+        kind=Kind(number, _POSITIVE),
         default=600.0,
         default_text="600",
     )

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from otel_helicone.primitives.escaping import (
@@ -18,9 +19,13 @@ from otel_helicone.primitives.escaping import (
     escape_property_name,
     escape_value,
 )
-from otel_helicone.settings.reading import WrongValue
+from otel_helicone.settings.reading import Kind, WrongValue
 
 __all__ = [
+    "FLAG",
+    "PORT",
+    "PROPERTIES",
+    "SECRET",
     "address",
     "as_bool",
     "imported",
@@ -210,3 +215,9 @@ def address(value: object) -> str:
         raise WrongValue("leave user and password out; the key goes into api_key")
     host = f"[{parsed.hostname}]" if ":" in parsed.hostname else parsed.hostname
     return f"{parsed.scheme}://{host}" + ("" if port is None else f":{port}")
+
+
+FLAG: Final = Kind(truth, as_bool)
+PROPERTIES: Final = Kind(pairs, static_properties)
+SECRET: Final = Kind(str.strip, secret)
+PORT: Final = Kind(number, whole_between(0, 65535, "give a port, from 0 to 65535"))

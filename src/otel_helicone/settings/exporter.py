@@ -11,20 +11,18 @@ from urllib.parse import urlsplit
 from otel_helicone.primitives.hosts import is_loopback
 from otel_helicone.primitives.log_once import warn_once
 from otel_helicone.settings.checks import (
+    FLAG,
+    PROPERTIES,
+    SECRET,
     address,
-    as_bool,
     imported,
     is_header_value,
     number,
     number_between,
-    pairs,
-    secret,
-    static_properties,
-    truth,
     whole,
     whole_between,
 )
-from otel_helicone.settings.reading import WrongValue, read_settings, setting
+from otel_helicone.settings.reading import Kind, WrongValue, read_settings, setting
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -92,7 +90,7 @@ class ExporterOptions(ScoreExporterOptions, total=False):
 
 def _endpoint(variable: str, meaning: str, default: str) -> Any:
     return setting(
-        variable, meaning, parse=str, check=address, default=default, default_text=default
+        variable, meaning, kind=Kind(str, address), default=default, default_text=default
     )
 
 
@@ -126,8 +124,7 @@ class ScoreExporterSettings:
         API_KEY_VARIABLE,
         "the Helicone key; without one a line is logged, and nothing is sent, save to an endpoint"
         " on this machine",
-        parse=str.strip,
-        check=secret,
+        kind=SECRET,
         default=None,
         is_secret=True,
     )
@@ -139,16 +136,16 @@ class ScoreExporterSettings:
     timeout: float = setting(
         "HELICONE_TIMEOUT",
         "how long one export may take, in seconds",
-        parse=number,
-        check=number_between(0, 3600, "give seconds, more than 0 and no more than 3600"),
+        kind=Kind(
+            number, number_between(0, 3600, "give seconds, more than 0 and no more than 3600")
+        ),
         default=30.0,
         default_text="30",
     )
     max_in_flight: int = setting(
         "HELICONE_MAX_IN_FLIGHT",
         "how many posts may be under way at once",
-        parse=whole,
-        check=whole_between(1, 1000, "give a number from 1 to 1000"),
+        kind=Kind(whole, whole_between(1, 1000, "give a number from 1 to 1000")),
         default=16,
     )
 
@@ -164,34 +161,33 @@ class ExporterSettings(ScoreExporterSettings):
         "HELICONE_INCLUDE",
         "which spans are logged: `calls` (LLM calls, embeddings, tools, retrievals), `all`, or a"
         " function of a span; as a variable, `package.module:function`",
-        parse=_word_or_function,
-        check=_include,
+        kind=Kind(_word_or_function, _include),
         default="calls",
     )
     capture_content: bool = setting(
         "HELICONE_CAPTURE_CONTENT",
         "whether messages, arguments and results are logged",
-        parse=truth,
-        check=as_bool,
+        kind=FLAG,
         default=True,
     )
     redact: Redact | None = setting(
         "HELICONE_REDACT",
         "a function that takes each body before it leaves, and returns the one that does; as a"
         " variable, `package.module:function`",
-        parse=imported,
-        check=_redact,
+        kind=Kind(imported, _redact),
         default=None,
     )
     max_body_bytes: int = setting(
         "HELICONE_MAX_BODY_BYTES",
         "how long one post may be, in bytes; in a longer one marks take the place of pictures and"
         " files, then of the middle of long texts",
-        parse=whole,
-        check=whole_between(
-            _MIN_BODY_BYTES,
-            _MAX_BODY_BYTES,
-            f"give bytes, from {_MIN_BODY_BYTES} to {_MAX_BODY_BYTES}: Helicone takes no more",
+        kind=Kind(
+            whole,
+            whole_between(
+                _MIN_BODY_BYTES,
+                _MAX_BODY_BYTES,
+                f"give bytes, from {_MIN_BODY_BYTES} to {_MAX_BODY_BYTES}: Helicone takes no more",
+            ),
         ),
         default=_DEFAULT_MAX_BODY_BYTES,
     )
@@ -199,8 +195,7 @@ class ExporterSettings(ScoreExporterSettings):
         "HELICONE_PROPERTIES",
         "custom properties of every request and every log: a mapping, or `env=prod,team=search`"
         " with values percent-encoded",
-        parse=pairs,
-        check=static_properties,
+        kind=PROPERTIES,
         default=_NO_PROPERTIES,
         default_text="",
     )

@@ -9,13 +9,13 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from otel_helicone.settings.checks import (
+    PORT,
     as_bool,
     number,
     number_between,
     text,
-    whole_between,
 )
-from otel_helicone.settings.reading import WrongValue, read_settings, setting
+from otel_helicone.settings.reading import Kind, WrongValue, read_settings, setting
 
 __all__ = ["DEFAULT_LATENCY_MS", "ServeSettings", "checked_trace_url", "make_serve_settings"]
 
@@ -97,8 +97,7 @@ class ServeSettings:
     port: int = setting(
         "",
         "the port to listen on, 0 for a free one",
-        parse=number,
-        check=whole_between(0, 65535, "give a port, from 0 to 65535"),
+        kind=PORT,
         default=8787,
         option="--port",
         metavar="PORT",
@@ -106,8 +105,7 @@ class ServeSettings:
     host: str = setting(
         "",
         "the address to listen on",
-        parse=str,
-        check=text,
+        kind=Kind(str, text),
         default="127.0.0.1",
         option="--host",
         metavar="HOST",
@@ -115,8 +113,7 @@ class ServeSettings:
     upstream: str | None = setting(
         "",
         "the API that answers, such as https://api.openai.com",
-        parse=str,
-        check=text,
+        kind=Kind(str, text),
         default=None,
         default_text="a built-in one that makes answers up",
         option="--upstream",
@@ -125,8 +122,7 @@ class ServeSettings:
     latency: float = setting(
         "",
         "the longest that the built-in upstream takes, in milliseconds, 0 for at once",
-        parse=number,
-        check=_latency,
+        kind=Kind(number, _latency),
         default=DEFAULT_LATENCY_MS,
         default_text="120",
         option="--latency",
@@ -135,8 +131,7 @@ class ServeSettings:
     max_body: float = setting(
         "",
         "how long a request's body may be, in MiB",
-        parse=number,
-        check=number_between(0, 1e6, "give MiB, more than 0"),
+        kind=Kind(number, number_between(0, 1e6, "give MiB, more than 0")),
         default=32.0,
         default_text="32",
         option="--max-body",
@@ -145,8 +140,7 @@ class ServeSettings:
     bodies: bool = setting(
         "HELICONE_LOCAL_BODIES",
         "keep the bodies of requests and answers out",
-        parse=_truth,
-        check=_stored,
+        kind=Kind(_truth, _stored),
         default=True,
         option="--no-bodies",
         group=_KEPT,
@@ -154,8 +148,7 @@ class ServeSettings:
     keep_days: float | None = setting(
         "HELICONE_LOCAL_KEEP_DAYS",
         "delete sessions that ended so long ago",
-        parse=number,
-        check=_to_keep("30"),
+        kind=Kind(number, _to_keep("30")),
         default=None,
         default_text="all are kept",
         option="--keep-days",
@@ -165,8 +158,7 @@ class ServeSettings:
     keep_mib: float | None = setting(
         "HELICONE_LOCAL_KEEP_MIB",
         "delete the oldest sessions where the store is larger",
-        parse=number,
-        check=_to_keep("500"),
+        kind=Kind(number, _to_keep("500")),
         default=None,
         default_text="all are kept",
         option="--keep-mib",
@@ -177,8 +169,7 @@ class ServeSettings:
         "HELICONE_LOCAL_TRACE_URL",
         "where a trace is shown, such as http://localhost:16686/trace/{trace_id}, for links from"
         " sessions",
-        parse=str,
-        check=checked_trace_url,
+        kind=Kind(str, checked_trace_url),
         default="",
         option="--trace-url",
         metavar="URL",
@@ -187,8 +178,7 @@ class ServeSettings:
     api_keys: tuple[str, ...] = setting(
         "HELICONE_LOCAL_API_KEYS",
         "a Helicone key that is known here, may be given more than once",
-        parse=str,
-        check=_several,
+        kind=Kind(str, _several),
         default=(),
         default_text="every well-formed key, or beyond this machine one that is made up and"
         " printed",
@@ -201,8 +191,7 @@ class ServeSettings:
     login: bool | None = setting(
         "",
         "ask for no key beyond this machine either: everyone who reaches it can use it",
-        parse=_truth,
-        check=as_bool,
+        kind=Kind(_truth, as_bool),
         default=None,
         option="--no-login",
         group=_ACCESS,
@@ -210,8 +199,7 @@ class ServeSettings:
     allowed_hosts: tuple[str, ...] = setting(
         "HELICONE_LOCAL_ALLOWED_HOSTS",
         "a name that this server goes by, besides localhost, may be given more than once",
-        parse=str,
-        check=_several,
+        kind=Kind(str, _several),
         default=(),
         option="--allow-host",
         metavar="NAME",
@@ -222,8 +210,7 @@ class ServeSettings:
         "HELICONE_LOCAL_ALLOWED_ORIGINS",
         "a site whose pages may send requests, such as http://localhost:3000, may be given more"
         " than once",
-        parse=str,
-        check=_several,
+        kind=Kind(str, _several),
         default=(),
         option="--allow-origin",
         metavar="ORIGIN",

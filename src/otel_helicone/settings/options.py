@@ -63,7 +63,7 @@ def given_options(settings: type, arguments: argparse.Namespace) -> dict[str, An
         if value is None:
             continue
         try:
-            given[row.name] = row.parse(value) if isinstance(value, str) else value
+            given[row.name] = row.kind.parse(value) if isinstance(value, str) else value
         except WrongValue as wrong:
             raise SettingError(row.option, value, str(wrong)) from None
     return given

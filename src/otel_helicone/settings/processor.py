@@ -25,20 +25,19 @@ from otel_helicone.primitives.hosts import (
 )
 from otel_helicone.primitives.segments import TELLING_ATTRIBUTES, SegmentRule, default_segment
 from otel_helicone.settings.checks import (
+    FLAG,
+    PROPERTIES,
+    SECRET,
     address,
-    as_bool,
     imported,
     is_header_value,
-    pairs,
     pairs_or_words,
     property_name,
-    secret,
-    static_properties,
     strings,
     truth,
     words,
 )
-from otel_helicone.settings.reading import SettingError, WrongValue, read_settings, setting
+from otel_helicone.settings.reading import Kind, SettingError, WrongValue, read_settings, setting
 
 __all__ = [
     "DEFAULT_SETTINGS",
@@ -148,8 +147,7 @@ class ProcessorSettings:
         "HELICONE_GATEWAY_HOSTS",
         "hosts that get session headers besides Helicone's own: `host` (at the usual ports),"
         " `host:port`, `*.host`; separated by commas",
-        parse=words,
-        check=_hosts,
+        kind=Kind(words, _hosts),
         default=HELICONE_HOSTS,
         default_text="",
     )
@@ -157,8 +155,7 @@ class ProcessorSettings:
         "HELICONE_GATEWAY",
         "whether calls of unchanged clients to providers are sent through Helicone's gateways; or"
         " the address of a gateway of your own",
-        parse=truth,
-        check=_gateway_address,
+        kind=Kind(truth, _gateway_address),
         default=None,
         default_text="false",
     )
@@ -166,38 +163,30 @@ class ProcessorSettings:
         "HELICONE_GATEWAY_FALLBACK",
         "with `gateway`, whether a call goes to the provider itself where the gateway can't be"
         " reached",
-        parse=truth,
-        check=as_bool,
+        kind=FLAG,
         default=False,
     )
     inject: bool = setting(
-        "HELICONE_INJECT",
-        "whether requests get headers at all",
-        parse=truth,
-        check=as_bool,
-        default=True,
+        "HELICONE_INJECT", "whether requests get headers at all", kind=FLAG, default=True
     )
     session_id_format: SessionIdFormat = setting(
         "HELICONE_SESSION_ID_FORMAT",
         "how a trace id is written as session id: `hex`, or `uuid` with dashes",
-        parse=str.strip,
-        check=_id_format,
+        kind=Kind(str.strip, _id_format),
         default="hex",
     )
     session_id_attributes: tuple[str, ...] = setting(
         "HELICONE_SESSION_ID_ATTRIBUTES",
         "span attributes that may supply the session id, such as"
         " `gen_ai.conversation.id,session.id`",
-        parse=words,
-        check=_attribute_names,
+        kind=Kind(words, _attribute_names),
         default=(),
         default_text="",
     )
     user_id_attributes: tuple[str, ...] = setting(
         "HELICONE_USER_ID_ATTRIBUTES",
         "span attributes that supply `Helicone-User-Id`",
-        parse=words,
-        check=_attribute_names,
+        kind=Kind(words, _attribute_names),
         default=(USER_ID, ENDUSER_ID),
         default_text=f"{USER_ID},{ENDUSER_ID}",
     )
@@ -205,16 +194,14 @@ class ProcessorSettings:
         "HELICONE_PROPERTIES",
         "custom properties of every request and every log: a mapping, or `env=prod,team=search`"
         " with values percent-encoded",
-        parse=pairs,
-        check=static_properties,
+        kind=PROPERTIES,
         default=_NO_PROPERTIES,
         default_text="",
     )
     property_attributes: Mapping[str, str] = setting(
         "HELICONE_PROPERTY_ATTRIBUTES",
         "span attributes that become custom properties: names, or `attribute=property` pairs",
-        parse=pairs_or_words,
-        check=_attribute_properties,
+        kind=Kind(pairs_or_words, _attribute_properties),
         default=_NO_PROPERTIES,
         default_text="",
     )
@@ -223,23 +210,20 @@ class ProcessorSettings:
         "the function that turns a span into a [segment](sessions.md#which-spans-are-segments); it"
         " is called with open spans, maybe more than once, and has to be quick; as a variable,"
         " `package.module:function`",
-        parse=imported,
-        check=_rule,
+        kind=Kind(imported, _rule),
         default=default_segment,
         default_text="otel_helicone:default_segment",
     )
     stamp: bool = setting(
         "HELICONE_STAMP",
         "whether spans get `helicone.session.*` attributes",
-        parse=truth,
-        check=as_bool,
+        kind=FLAG,
         default=True,
     )
     api_key: str | None = setting(
         "HELICONE_API_KEY",
         "the Helicone key; the processor needs it for `gateway` alone",
-        parse=str.strip,
-        check=secret,
+        kind=SECRET,
         default=None,
         is_secret=True,
     )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 __all__ = [
+    "Kind",
     "Setting",
     "SettingError",
     "WrongValue",
@@ -45,6 +46,19 @@ class WrongValue(ValueError):
     """What would be right; becomes a SettingError with the setting's name and value."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """How the values of a setting are read and checked.
+
+    Attributes:
+        parse: makes a value of the variable's text; may raise :class:`WrongValue`.
+        check: takes a value, and raises :class:`WrongValue` for one that can't be used.
+    """
+
+    parse: Callable[[str], object]
+    check: Callable[[Any], object]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Setting:
     """One row of the table.
@@ -53,8 +67,7 @@ class Setting:
         name: the keyword argument, which is the field's name.
         variable: the environment variable; empty for none.
         meaning: one line about it, in Markdown.
-        parse: makes a value of the variable's text; may raise :class:`WrongValue`.
-        check: takes a value, and raises :class:`WrongValue` for one that can't be used.
+        kind: how its value is read and checked.
         default: what holds where it is not given.
         default_text: the default as it would be written in the variable; empty for nothing.
         is_secret: whether its value must not be shown.
@@ -67,8 +80,7 @@ class Setting:
     name: str = ""
     variable: str
     meaning: str
-    parse: Callable[[str], object]
-    check: Callable[[Any], object]
+    kind: Kind
     default: object
     default_text: str
     is_secret: bool = False
@@ -95,8 +107,9 @@ class Setting:
             if not value:
                 return self.default
         try:
-            parsed = self.parse(value) if given is None and isinstance(value, str) else value
-            return self.check(parsed)
+            if given is None and isinstance(value, str):
+                return self.kind.check(self.kind.parse(value))
+            return self.kind.check(value)
         except WrongValue as wrong:
             raise SettingError(source, _SECRET if self.is_secret else value, str(wrong)) from None
 
@@ -105,8 +118,7 @@ def setting(
     variable: str,
     meaning: str,
     *,
-    parse: Callable[[str], object],
-    check: Callable[[Any], object],
+    kind: Kind,
     default: object,
     default_text: str | None = None,
     is_secret: bool = False,
@@ -121,8 +133,7 @@ def setting(
     row = Setting(
         variable=variable,
         meaning=meaning,
-        parse=parse,
-        check=check,
+        kind=kind,
         default=default,
         default_text=default_text,
         is_secret=is_secret,
