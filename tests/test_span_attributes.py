@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -76,8 +77,21 @@ def test_an_attribute_on_a_full_span_takes_the_place_of_the_oldest_as_the_sdk_ha
 
 def test_a_span_whose_attributes_this_thread_is_changing_is_not_waited_for() -> None:
     span: Any = tracer_with().start_span("root")
-    with span._attributes._lock:  # as in a signal handler that has interrupted set_attribute()
-        assert not set_absent_attribute(span, "free", "ours")
-        assert replace_attribute(span, "helicone.session.path", "/root", "/other") == "/other"
-        child: Any = tracer_with().start_span("child", set_span_in_context(span))
+    # Held as by the thread itself, in a signal handler that has interrupted set_attribute(): by
+    # another thread here, because in old releases of the SDK the lock may be taken again.
+    held, looked = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with span._attributes._lock:
+            held.set()
+            looked.wait()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    assert not set_absent_attribute(span, "free", "ours")
+    assert replace_attribute(span, "helicone.session.path", "/root", "/other") == "/other"
+    child: Any = tracer_with().start_span("child", set_span_in_context(span))
+    looked.set()
+    holder.join()
     assert child.attributes["helicone.session.path"] == "/root/child"

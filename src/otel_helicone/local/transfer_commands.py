@@ -6,13 +6,13 @@ import gzip
 import os
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from io import TextIOWrapper
 from itertools import chain, islice
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
-from typing import IO, Final
+from typing import IO, Final, TypeAlias
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
@@ -213,21 +213,25 @@ def _lines(file: IO[str]) -> Iterator[str]:
     return iter(lambda: file.readline(MAX_LINE + 2), "")
 
 
-class _Counter:
-    def __init__(self, progress: Progress, did: str) -> None:
-        self._progress = progress
-        self._task = progress.add_task(did, total=None)
-
-    def __call__(self, records: Iterable[RequestRecord]) -> Iterator[RequestRecord]:
-        for record in records:
-            self._progress.advance(self._task)
-            yield record
+_Counter: TypeAlias = Callable[[Iterable[RequestRecord]], Iterator[RequestRecord]]
+"""Passes requests on, and counts them."""
 
 
 @contextmanager
 def _counting(did: str) -> Iterator[_Counter]:
     """Show on a terminal how many requests there were so far."""
     console = Console(stderr=True)
+    if not console.is_terminal:
+        # Old releases of rich write an empty line at the end of a progress that is disabled, too.
+        yield iter
+        return
     columns = (SpinnerColumn(), TextColumn("{task.description} {task.completed:,.0f} requests"))
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        yield _Counter(progress, did)
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(did, total=None)
+
+        def count(records: Iterable[RequestRecord]) -> Iterator[RequestRecord]:
+            for record in records:
+                progress.advance(task)
+                yield record
+
+        yield count
