@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import count
+from sys import getrefcount
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 from weakref import ref
@@ -29,7 +30,6 @@ __all__ = [
     "LocalTrace",
     "SpanNode",
     "SpanSession",
-    "chain_of",
     "effective_block",
     "link",
     "next_revision",
@@ -44,12 +44,19 @@ NOT_WORKED_OUT: Final = 0
 STALE: Final = -1
 """The revision of a node whose texts have to be worked out anew the next time."""
 
-REFERENCES_TO_A_LEAF: Final = 3
+
+def _references_to_a_leaf() -> int:
+    table = {0: object()}
+    node = table[0]
+    return getrefcount(node)
+
+
+REFERENCES_TO_A_LEAF: Final = _references_to_a_leaf()
 """What ``sys.getrefcount`` returns for a node that no other one refers to as its parent.
 
-The table of open spans, a variable, and the argument of that function. To count references costs a
-twentieth of what it costs to keep what each ended span says; where they are counted otherwise there
-are more of them, and what a span says is kept once too often.
+There are the table of open spans, a variable, and up to Python 3.13 the argument of that function.
+To count references costs a twentieth of what it costs to keep what each ended span says; where
+there are more of them, what a span says is kept once too often.
 """
 
 _NO_ATTRIBUTES: Final[Mapping[str, object]] = {}
@@ -274,10 +281,10 @@ def _release(node: SpanNode) -> None:
     # A generator of ids that repeats itself may have given the id to another span since.
     if open_spans.get(span_id) is node:
         del open_spans[span_id]
+    open_ids = node.trace.open_ids
+    if open_ids is not None:
+        open_ids.discard(span_id)
     if node.revision != NOT_WORKED_OUT:
-        open_ids = node.trace.open_ids
-        if open_ids is not None:
-            open_ids.discard(span_id)
         node.attributes = _NO_ATTRIBUTES
 
 
@@ -302,16 +309,6 @@ def _node_around(span: trace_api.Span) -> SpanNode | None:
     # A wrapper may tell anything.
     same_trace = span.get_span_context().trace_id == parent.trace_id
     return node if node is not None and same_trace and node.context[0] == parent.trace_id else None
-
-
-def chain_of(node: SpanNode) -> list[SpanNode]:
-    """Return the node and those above it in this process, the local root last."""
-    chain = [node]
-    above = node.parent
-    while above is not None:
-        chain.append(above)
-        above = above.parent
-    return chain
 
 
 def effective_block(block: Block | None, trace: LocalTrace) -> Block | None:
