@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 __all__ = [
@@ -21,8 +21,7 @@ _LABEL: Final = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME: Final = rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*"
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):  # a fifth of what a dataclass adds to the import
     """Where a request really goes: what a redirect is compared by.
 
     Attributes:
