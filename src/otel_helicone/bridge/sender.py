@@ -119,12 +119,13 @@ class Sender:
         )
 
     async def give_up(self) -> str:
-        """Give up what was refused, once sending has ended and nothing more comes.
+        """Settle the failed posts as refused where they are at fault, after the last attempt.
 
-        That is what was refused for what it says, where others were taken. The rest stays.
+        A post is at fault if its content was refused and Helicone accepted others. All other
+        failed posts stay in the queue.
 
         Returns:
-            What one of those that stay was answered; empty where none stays.
+            The answer to one of the posts that stay, or an empty string if none stays.
         """
         reason = ""
         for number, history in list(self._failed.items()):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from otel_helicone.primitives.header_names import API_KEY_PATTERN
 from otel_helicone.settings.exporter import API_KEY_VARIABLE
 from otel_helicone.settings.processor import make_processor_settings
 from otel_helicone.settings.reading import Setting, SettingError
@@ -15,8 +16,7 @@ from otel_helicone.settings.table import Owner, TableRow, known_variables, table
 
 __all__ = ["SettingFound", "masked", "settings_found", "unknown_variables", "without_password"]
 
-# The shape of Helicone's keys, and what of one tells nothing about the rest.
-_API_KEY: Final = r"[sp]k-(helicone-)?([a-z]{2,6}-)?[a-z0-9]{7}(-[a-z0-9]{7}){3}(-[0-9a-f-]{36})?"
+# What of a key tells nothing about the rest.
 _PREFIX: Final = re.compile(r"[sp]k-(helicone-)?")
 
 
@@ -90,7 +90,7 @@ def _found(row: TableRow, environ: Mapping[str, str]) -> SettingFound:
 
 def _problem(setting: Setting, environ: Mapping[str, str]) -> str:
     if setting.variable == API_KEY_VARIABLE:
-        if re.fullmatch(_API_KEY, environ[API_KEY_VARIABLE].strip()):
+        if re.fullmatch(API_KEY_PATTERN, environ[API_KEY_VARIABLE].strip()):
             return ""
         return (
             f"{API_KEY_VARIABLE} has not the shape of a Helicone key, such as"

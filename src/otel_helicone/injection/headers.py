@@ -11,6 +11,7 @@ from opentelemetry.trace import Span
 
 from otel_helicone.injection.raw_headers import RawHeader, add_raw, keep_raw, raw_headers
 from otel_helicone.primitives.header_names import (
+    API_KEY_PATTERN,
     HELICONE_PREFIX,
     HeaderPair,
     property_header,
@@ -35,8 +36,6 @@ __all__ = [
 _PREFIX: Final = HELICONE_PREFIX.encode("ascii")
 # Only Helicone-* and Authorization are of interest; this spares the other headers a look.
 _FIRST_LETTERS: Final = (b"h", b"a")
-# The shapes of Helicone's API keys; a key of another shape is refused by the gateway, silently.
-_API_KEY: Final = r"[sp]k-(helicone-)?([a-z]{2,6}-)?[a-z0-9]{7}(-[a-z0-9]{7}){3}(-[0-9a-f-]{36})?"
 
 # Where a request keeps what was added to it, so that sending the same object again, in another
 # session, starts from the caller's own headers. A dict beside it would cost ten times as much.
@@ -176,7 +175,9 @@ def _is_well_formed(authorization: str | None) -> bool:
         return False
     if authorization in _well_formed:
         return True
-    if not authorization.startswith("Bearer ") or not re.fullmatch(_API_KEY, authorization[7:]):
+    if not authorization.startswith("Bearer ") or not re.fullmatch(
+        API_KEY_PATTERN, authorization[7:]
+    ):
         return False
     if len(_well_formed) < _MAX_KEYS:
         _well_formed.add(authorization)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 __all__ = [
+    "API_KEY_PATTERN",
     "HELICONE_AUTH",
     "HELICONE_PREFIX",
     "PROPERTY_PREFIX",
@@ -23,6 +24,11 @@ HELICONE_PREFIX: Final = "helicone-"
 """What the names of all of Helicone's headers start with, in lower case."""
 
 HELICONE_AUTH: Final = "Helicone-Auth"
+API_KEY_PATTERN: Final = (
+    r"[sp]k-(helicone-)?([a-z]{2,6}-)?[a-z0-9]{7}(-[a-z0-9]{7}){3}(-[0-9a-f-]{36})?"
+)
+"""The shapes of Helicone's API keys; a key of another shape is refused, by the gateway silently."""
+
 SESSION_ID: Final = "Helicone-Session-Id"
 SESSION_PATH: Final = "Helicone-Session-Path"
 SESSION_NAME: Final = "Helicone-Session-Name"

@@ -11,6 +11,7 @@ from typing import Any, Final
 from opentelemetry.sdk.trace import Span
 from opentelemetry.trace import SpanKind
 
+from otel_helicone.primitives import span_attributes
 from otel_helicone.primitives.attribute_names import (
     HELICONE_SESSION_ID,
     HELICONE_SESSION_NAME,
@@ -19,7 +20,7 @@ from otel_helicone.primitives.attribute_names import (
 from otel_helicone.primitives.escaping import escape_segment, known_segments
 from otel_helicone.primitives.path import Path
 from otel_helicone.primitives.segments import default_segment, is_step
-from otel_helicone.primitives.span_attributes import IS_KNOWN_FORM, attributes_of, stamp_new_span
+from otel_helicone.primitives.span_attributes import attributes_of, stamp_new_span
 from otel_helicone.session_context import blocks
 from otel_helicone.session_context.local_trace import SpanNode, open_spans
 from otel_helicone.session_context.texts import bring_up_to_date, refresh, work_out_plainly
@@ -51,7 +52,10 @@ def stamp_at_start(node: SpanNode, span: Span) -> None:
         # between shows when a request is sent. To look at every ancestor would make the cost of a
         # span depend on its depth.
         if _has_changed(above) or (
-            above.parent is not None and _has_changed(open_spans.get(trace.root_id))
+            above.parent is not None
+            and (root := open_spans.get(trace.root_id)) is not None
+            and root.trace is trace
+            and _has_changed(root)
         ):
             refresh(trace)
     revision = trace.revision
@@ -60,7 +64,7 @@ def stamp_at_start(node: SpanNode, span: Span) -> None:
         above is None
         or blocks.in_use
         or settings.segment is not default_segment
-        or not IS_KNOWN_FORM
+        or not span_attributes.IS_KNOWN_FORM
     ):
         _stamp(node, span, revision)
         return
@@ -84,14 +88,14 @@ def stamp_at_start(node: SpanNode, span: Span) -> None:
         node.path = path = above.path
     else:
         name = node.name
-        node.segment = segment = known_segments.get(name) or escape_segment(name)
+        known = known_segments.get(name) if type(name) is str else None
+        node.segment = segment = known or escape_segment(name)
         node.path = path = Path(above.path, segment)
     node.attributes = attributes
     node.said = None
     node.session = session = above.session
     node.seen_id = session_id = session.id
     text = path.prefix if path.head is None and path.prefix else path.text
-    node.stamps = (session_id, text, session.name)
     lock = bounded._lock
     lock.acquire()  # nobody below in the stack can hold it: the span is new
     try:
@@ -100,6 +104,9 @@ def stamp_at_start(node: SpanNode, span: Span) -> None:
         attributes[HELICONE_SESSION_NAME] = session.name
     finally:
         lock.release()
+    # Set last: with the stamps set before the attributes, a refresh in between would take them for
+    # values that the application replaced.
+    node.stamps = (session_id, text, session.name)
     node.revision = revision
     if trace.revision != revision:
         # A name or an id has changed since: in another thread, or in a signal handler.
@@ -118,10 +125,10 @@ def _stamp(node: SpanNode, span: Span, revision: int) -> None:
         bring_up_to_date(node)
 
 
-def _has_changed(node: SpanNode | None) -> bool:
+def _has_changed(node: SpanNode) -> bool:
     """Return whether a span's name, or the session id on it, is another than it was."""
-    span = None if node is None else node()
-    if span is None or node is None:
+    span = node()
+    if span is None:
         return False
     if node.attributes.get(HELICONE_SESSION_ID) is not node.seen_id:
         return True

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from otel_helicone.primitives.escaping import (
@@ -19,12 +19,11 @@ from otel_helicone.primitives.escaping import (
     escape_property_name,
     escape_value,
 )
-from otel_helicone.settings.reading import Kind, WrongValue
+from otel_helicone.settings.reading import Kind, WrongValue, setting
 
 __all__ = [
     "FLAG",
     "PORT",
-    "PROPERTIES",
     "SECRET",
     "address",
     "as_bool",
@@ -34,6 +33,7 @@ __all__ = [
     "number_between",
     "pairs",
     "pairs_or_words",
+    "properties_row",
     "property_name",
     "secret",
     "static_properties",
@@ -218,6 +218,17 @@ def address(value: object) -> str:
 
 
 FLAG: Final = Kind(truth, as_bool)
-PROPERTIES: Final = Kind(pairs, static_properties)
 SECRET: Final = Kind(str.strip, secret)
 PORT: Final = Kind(number, whole_between(0, 65535, "give a port, from 0 to 65535"))
+
+
+def properties_row() -> Any:
+    """Return the row of the custom properties, which the processor and the exporter share."""
+    return setting(
+        "HELICONE_PROPERTIES",
+        "custom properties of every request and every log: a mapping, or `env=prod,team=search`"
+        " with values percent-encoded",
+        kind=Kind(pairs, static_properties),
+        default=MappingProxyType({}),
+        default_text="",
+    )

@@ -12,13 +12,13 @@ from otel_helicone.primitives.hosts import is_loopback
 from otel_helicone.primitives.log_once import warn_once
 from otel_helicone.settings.checks import (
     FLAG,
-    PROPERTIES,
     SECRET,
     address,
     imported,
     is_header_value,
     number,
     number_between,
+    properties_row,
     whole,
     whole_between,
 )
@@ -191,14 +191,7 @@ class ExporterSettings(ScoreExporterSettings):
         ),
         default=_DEFAULT_MAX_BODY_BYTES,
     )
-    properties: Mapping[str, str] = setting(
-        "HELICONE_PROPERTIES",
-        "custom properties of every request and every log: a mapping, or `env=prod,team=search`"
-        " with values percent-encoded",
-        kind=PROPERTIES,
-        default=_NO_PROPERTIES,
-        default_text="",
-    )
+    properties: Mapping[str, str] = properties_row()
 
 
 _Settings = TypeVar("_Settings", bound=ScoreExporterSettings)

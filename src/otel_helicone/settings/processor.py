@@ -26,12 +26,12 @@ from otel_helicone.primitives.hosts import (
 from otel_helicone.primitives.segments import TELLING_ATTRIBUTES, SegmentRule, default_segment
 from otel_helicone.settings.checks import (
     FLAG,
-    PROPERTIES,
     SECRET,
     address,
     imported,
     is_header_value,
     pairs_or_words,
+    properties_row,
     property_name,
     strings,
     truth,
@@ -190,14 +190,7 @@ class ProcessorSettings:
         default=(USER_ID, ENDUSER_ID),
         default_text=f"{USER_ID},{ENDUSER_ID}",
     )
-    properties: Mapping[str, str] = setting(
-        "HELICONE_PROPERTIES",
-        "custom properties of every request and every log: a mapping, or `env=prod,team=search`"
-        " with values percent-encoded",
-        kind=PROPERTIES,
-        default=_NO_PROPERTIES,
-        default_text="",
-    )
+    properties: Mapping[str, str] = properties_row()
     property_attributes: Mapping[str, str] = setting(
         "HELICONE_PROPERTY_ATTRIBUTES",
         "span attributes that become custom properties: names, or `attribute=property` pairs",
