@@ -61,11 +61,13 @@ def test_the_span_that_is_the_request_adds_no_segment(span: dict[str, Any]) -> N
 
 @pytest.mark.parametrize("span", STEPS, ids=identity)
 def test_agents_tools_and_retrievals_add_one(span: dict[str, Any]) -> None:
-    assert default_segment(as_started(span)) == span["name"]
+    tool = span["name"].removeprefix("execute_tool ")  # a tool adds its own name
+    assert default_segment(as_started(span)) == tool
 
 
 @pytest.mark.parametrize(
     "span", [span for span in APPLICATION if span["role"] == "other"], ids=identity
 )
 def test_the_applications_own_spans_add_one(span: dict[str, Any]) -> None:
-    assert default_segment(as_started(span)) == span["name"]
+    tool = span["name"].removeprefix("execute_tool ")  # a tool adds its own name
+    assert default_segment(as_started(span)) == tool

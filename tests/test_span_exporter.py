@@ -123,8 +123,8 @@ def test_tools_and_retrievals_have_a_place_of_their_own(make_application: MakeAp
         with app.tracer.start_as_current_span("look up", attributes=retrieval):
             pass
     assert {(row.model, row.session_path) for row in app.rows()} == {
-        ("tool:weather", "/Trip/execute_tool weather"),
-        ("gpt-4o-mini-2024-07-18", "/Trip/execute_tool weather"),
+        ("tool:weather", "/Trip/weather"),
+        ("gpt-4o-mini-2024-07-18", "/Trip/weather"),
         ("vector_db", "/Trip/look up"),
     }
 

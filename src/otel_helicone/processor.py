@@ -11,7 +11,8 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from otel_helicone.injection import activation
 from otel_helicone.primitives.log_once import log_failure_once, warn_once
 from otel_helicone.session_context import finished
-from otel_helicone.session_context.local_trace import REFERENCES_TO_A_LEAF, link, open_spans
+from otel_helicone.session_context.linking import link
+from otel_helicone.session_context.local_trace import REFERENCES_TO_A_LEAF, open_spans
 from otel_helicone.session_context.stamping import stamp_at_start
 from otel_helicone.session_context.texts import keep
 from otel_helicone.settings.processor import (

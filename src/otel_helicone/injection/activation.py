@@ -9,6 +9,7 @@ import threading
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
+from otel_helicone.ambient_spans.adapter import use_when_imported
 from otel_helicone.primitives.log_once import log_failure_once
 from otel_helicone.settings import in_use
 from otel_helicone.settings.processor import ProcessorSettings
@@ -50,6 +51,7 @@ def activate(processor: SpanProcessor, settings: ProcessorSettings) -> None:
     """
     with _lock:
         in_use.add(processor, settings)
+        use_when_imported()
         if settings.inject:
             for name in _MODULES:
                 # None stands for a module whose import was blocked.

@@ -12,7 +12,8 @@ from otel_helicone.injection.raw_headers import raw_headers
 from otel_helicone.primitives.attribute_names import HELICONE_CACHE, HELICONE_REQUEST_ID
 from otel_helicone.primitives.log_once import log_failure_once
 from otel_helicone.primitives.span_attributes import set_absent_attribute
-from otel_helicone.session_context.local_trace import node_of
+from otel_helicone.session_context.linking import deepest
+from otel_helicone.session_context.local_trace import SpanNode
 
 if TYPE_CHECKING:
     from otel_helicone.injection.http_types import Response
@@ -33,31 +34,37 @@ def note_answer(response: Response, span: Span) -> None:
         span: the span that was current when the request was sent.
     """
     try:
-        if not span.is_recording():
-            return
+        request_id, is_hit = None, False
         for _, lower, value in raw_headers(response.headers):
             if lower == b"helicone-id":
-                _set_request_id(span, value.decode("ascii", "replace")[:_MAX_ID_LENGTH])
+                request_id = value.decode("ascii", "replace")[:_MAX_ID_LENGTH]
             elif lower == b"helicone-cache" and value.upper() == b"HIT":
+                is_hit = True
+        node, place = deepest(span)
+        if request_id is not None and not place.is_valid:
+            gateway_calls.note(gateway_calls.NO_TRACE)
+        if node is not None and node.context[1] == place.span_id:
+            _note_on_node(node, request_id, is_hit=is_hit)
+        elif span.is_recording():
+            if request_id is not None:
+                _set_absent(span, HELICONE_REQUEST_ID, request_id)
+            if is_hit:
                 _set_absent(span, HELICONE_CACHE, "HIT")
     except Exception:
         log_failure_once("noting Helicone's answer on a span")
 
 
-def _set_request_id(span: Span, request_id: str) -> None:
-    node = node_of(span)
-    if node is None or node.context[1] != span.get_span_context().span_id:
-        _set_absent(span, HELICONE_REQUEST_ID, request_id)
-        return
-    if node.segment is not None:
-        # A step of the application: the span of the call, if there is one, is another.
-        gateway_calls.note(node.context[0])
-    sdk_span = node()
-    before: str | None = getattr(node, "request_id", None)
-    if sdk_span is not None and set_absent_attribute(
-        sdk_span, HELICONE_REQUEST_ID, request_id, before
-    ):
-        node.request_id = request_id
+def _note_on_node(node: SpanNode, request_id: str | None, *, is_hit: bool) -> None:
+    span = node()
+    if request_id is not None:
+        if node.segment is not None:
+            # A step of the application: the span of the call, if there is one, is another.
+            gateway_calls.note(node.context[0])
+        before: str | None = getattr(node, "request_id", None)
+        if span is not None and set_absent_attribute(span, HELICONE_REQUEST_ID, request_id, before):
+            node.request_id = request_id
+    if is_hit and span is not None:
+        set_absent_attribute(span, HELICONE_CACHE, "HIT")
 
 
 def _set_absent(span: Span, name: str, text: str) -> None:

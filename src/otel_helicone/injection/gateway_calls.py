@@ -11,7 +11,10 @@ import time
 from collections import deque
 from typing import Final
 
-__all__ = ["claim", "note", "unwant", "want"]
+__all__ = ["NO_TRACE", "claim", "note", "unwant", "want"]
+
+NO_TRACE: Final = 0
+"""Stands for the trace of a call that was made outside of every span that is known."""
 
 _MAX_TRACES: Final = 4096
 _MAX_CALLS: Final = 256
@@ -37,7 +40,7 @@ def note(trace_id: int) -> None:
     """Note that Helicone has just answered a call whose own span was not the current one.
 
     Args:
-        trace_id: the trace of the span that was current.
+        trace_id: the trace of the span that was current, or :data:`NO_TRACE`.
     """
     if _wanted <= 0:
         return

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from otel_helicone.logs.observed import Observed, SpanKey, parent_key_of
+from otel_helicone.logs.observed import Observed, SpanKey
 from otel_helicone.logs.sameness import JOINABLE
 
 __all__ = ["MAX_SECONDS_HELD", "HeldCalls"]
@@ -129,7 +129,7 @@ class HeldCalls:
         """Return the span that a call has to wait for; None where it is to be logged now."""
         link, steps = observed, 0
         while _is_bare(link) and self._in_vain[link.scope] < _MAX_IN_VAIN and steps < len(batch):
-            parent = parent_key_of(link.span)
+            parent = link.parent
             if parent is None or (link.span.parent is not None and link.span.parent.is_remote):
                 return None
             if parent not in batch:
@@ -175,14 +175,14 @@ def _with_content(batch: Mapping[SpanKey, Observed]) -> dict[SpanKey, list[Obser
     """Return the calls that have content, by their parents."""
     found: dict[SpanKey, list[Observed]] = {}
     for observed in batch.values():
-        parent = parent_key_of(observed.span)
+        parent = observed.parent
         if parent is not None and _may_be(observed):
             found.setdefault(parent, []).append(observed)
     return found
 
 
 def _is_beside(bare: Observed, beside: Mapping[SpanKey, list[Observed]]) -> bool:
-    parent = parent_key_of(bare.span)
+    parent = bare.parent
     return parent is not None and any(
         other.scope != bare.scope
         and other.description.kind is bare.description.kind

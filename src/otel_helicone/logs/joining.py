@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from otel_helicone.logs.enriching import enriched
-from otel_helicone.logs.observed import Observed, SpanKey, parent_key_of
+from otel_helicone.logs.observed import Observed, SpanKey
 from otel_helicone.logs.request_id import note_request_id, request_id_for
 from otel_helicone.logs.sameness import (
     JOINABLE,
@@ -165,7 +165,7 @@ class CallJoiner:
             near = new.facts.kind.is_call or depth <= _NEAR
             if above is not None and near and are_one_nested(new.facts, above.facts):
                 return above
-        parent = parent_key_of(new.observed.span)
+        parent = new.observed.parent
         for note in self._below.get(parent, ()) if parent is not None else ():
             if not note.call.is_new and note.call.facts.is_opening:
                 continue  # the beginning of a stream is not logged by itself
@@ -197,7 +197,7 @@ class CallJoiner:
             _put(self._of_answer, new.facts.response_id, new, _MAX_ANSWERS)
 
     def _pass_up(self, observed: Observed, notes: Sequence[_Note]) -> None:
-        parent = parent_key_of(observed.span)
+        parent = observed.parent
         if parent is None or not notes:
             return
         known = self._below.get(parent, [])
@@ -237,13 +237,13 @@ def _from_below(spans: Mapping[SpanKey, Observed]) -> list[Observed]:
 
 def _upwards(observed: Observed, spans: Mapping[SpanKey, Observed]) -> Iterator[SpanKey]:
     """Yield the keys of the parent and what is above it, as far as the batch knows them."""
-    parent = parent_key_of(observed.span)
+    parent = observed.parent
     for _ in range(_MAX_DEPTH):
         if parent is None:
             return
         yield parent
         above = spans.get(parent)
-        parent = None if above is None else parent_key_of(above.span)
+        parent = None if above is None else above.parent
 
 
 def _near(notes: Sequence[_Note], new: _Call) -> Iterator[_Call]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
+from typing import Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 
 from otel_helicone.dialects.description import Description
+from otel_helicone.primitives.attribute_names import HELICONE_SESSION_PARENT
 
 __all__ = ["Observed", "SpanKey", "key_of", "parent_key_of"]
+
+_NOTED: Final = re.compile("[0-9a-f]{32}-[0-9a-f]{16}")
 
 SpanKey = tuple[int, int]
 """Trace id and span id."""
@@ -25,6 +30,8 @@ class Observed:
         end: when it ended, likewise; never before its start.
         through_gateway: whether the call went through Helicone's gateway, which has logged it.
         place: the span that knows the place of the call better; None where it is the span itself.
+        parent: trace id and span id of what the span started in, maybe in another trace; None at a
+            root.
     """
 
     span: ReadableSpan
@@ -33,6 +40,10 @@ class Observed:
     end: int
     through_gateway: bool = False
     place: ReadableSpan | None = None
+    parent: SpanKey | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parent", parent_key_of(self.span))
 
     @property
     def key(self) -> SpanKey:
@@ -53,6 +64,13 @@ def key_of(span: ReadableSpan) -> SpanKey:
 
 
 def parent_key_of(span: ReadableSpan) -> SpanKey | None:
-    """Return those of its parent, None at a root."""
+    """Return those of what it started in, None at a root.
+
+    That is its parent, save where the span processor has noted that a library knew better.
+    """
+    noted = (span.attributes or {}).get(HELICONE_SESSION_PARENT)
+    if isinstance(noted, str) and _NOTED.fullmatch(noted):
+        trace_id, _, span_id = noted.partition("-")
+        return int(trace_id, 16), int(span_id, 16)
     parent = span.parent
     return None if parent is None else (parent.trace_id, parent.span_id)

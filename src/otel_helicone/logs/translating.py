@@ -16,7 +16,7 @@ from otel_helicone.injection import gateway_calls
 from otel_helicone.logs.bodies import bodies_of
 from otel_helicone.logs.holding import HeldCalls
 from otel_helicone.logs.joining import CallJoiner
-from otel_helicone.logs.observed import Observed, SpanKey, key_of, parent_key_of
+from otel_helicone.logs.observed import Observed, SpanKey, key_of
 from otel_helicone.logs.placing import Placer
 from otel_helicone.logs.record import LogRecord
 from otel_helicone.logs.request_id import note_request_id, request_id_of
@@ -315,7 +315,7 @@ def _tell_http_statuses(own: dict[SpanKey, Observed], around: Mapping[SpanKey, O
     for observed in [*around.values(), *own.values()]:
         if observed.span.kind is not SpanKind.CLIENT or observed.description.kind.is_call:
             continue
-        parent = own.get(parent_key_of(observed.span) or (0, 0))
+        parent = own.get(observed.parent or (0, 0))
         attributes = observed.span.attributes or {}
         status = attributes.get("http.response.status_code", attributes.get("http.status_code"))
         if parent is None or not isinstance(status, int) or status < 400:
@@ -337,5 +337,5 @@ def _was_logged(observed: Observed, batch: dict[SpanKey, Observed]) -> bool:
     # answer is noted on a span around them.
     if gateway_calls.claim(observed.key[0], observed.start, observed.end):
         return True
-    parent = batch.get(parent_key_of(observed.span) or (0, 0))
+    parent = batch.get(observed.parent or (0, 0))
     return parent is not None and not parent.description.kind.is_call and parent.through_gateway

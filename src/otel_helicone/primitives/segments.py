@@ -10,17 +10,22 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
 from otel_helicone.primitives.attribute_names import (
+    AI_TOOL_CALL_NAME,
     ASGI_EVENT_TYPE,
     GEN_AI_OPERATION_NAME,
     GEN_AI_PROVIDER_NAME,
     GEN_AI_REQUEST_MODEL,
     GEN_AI_SYSTEM,
+    GEN_AI_TOOL_NAME,
     LANGFUSE_OBSERVATION_TYPE,
     LLM_REQUEST_TYPE,
     OPENINFERENCE_SPAN_KIND,
+    TOOL_NAME,
+    TRACELOOP_ENTITY_NAME,
     TRACELOOP_SPAN_KIND,
 )
 from otel_helicone.primitives.escaping import escape_segment
+from otel_helicone.primitives.known_spans import KNOWN_SCOPES, Part, part_of
 from otel_helicone.primitives.log_once import log_failure_once
 from otel_helicone.primitives.span_attributes import attributes_of
 
@@ -29,7 +34,7 @@ __all__ = [
     "SegmentRule",
     "default_segment",
     "is_asking",
-    "is_step",
+    "name_of_segment",
     "segment_of",
 ]
 
@@ -52,6 +57,7 @@ SegmentRule: TypeAlias = Callable[[ReadableSpan], str | None]
 
 TELLING_ATTRIBUTES: Final = frozenset(
     {
+        AI_TOOL_CALL_NAME,
         ASGI_EVENT_TYPE,
         GEN_AI_OPERATION_NAME,
         GEN_AI_REQUEST_MODEL,
@@ -67,6 +73,13 @@ TELLING_ATTRIBUTES: Final = frozenset(
 _CALL_OPERATIONS: Final = frozenset(
     {"chat", "completion", "text_completion", "generate_content", "embeddings", "response"}
 )
+# What makes a span a tool, and where its name is then. The span may be called after the tool's
+# class, as smolagents' are, or after what is done with it.
+_TOOLS: Final = (
+    ((GEN_AI_OPERATION_NAME, "execute_tool"), GEN_AI_TOOL_NAME),
+    ((OPENINFERENCE_SPAN_KIND, "tool"), TOOL_NAME),
+    ((TRACELOOP_SPAN_KIND, "tool"), TRACELOOP_ENTITY_NAME),
+)
 _CALL_KINDS: Final = frozenset({"llm", "embedding", "generation"})
 
 
@@ -74,25 +87,52 @@ def default_segment(span: ReadableSpan) -> str | None:
     """Return a span's segment by the rule that holds where an application sets no other.
 
     A span adds its name to the path, save for spans that are the request themselves (LLM and
-    embedding calls, told by their operation, kind of span or dialect) and spans that only carry
-    it: HTTP, database, RPC and messaging clients, which all have the span kind CLIENT or PRODUCER,
-    and the send and receive spans of ASGI. Agents, tools, retrievals and workflows are steps and
-    add a segment, whatever their span kind.
+    embedding calls, told by their operation, kind of span or dialect), spans that only carry it
+    (HTTP, database, RPC and messaging clients, which all have the span kind CLIENT or PRODUCER, and
+    the send and receive spans of ASGI), and the machinery of frameworks. Calls that tell only at
+    their end what they are, and such machinery, are known by their instrumentation scope and name:
+    :data:`~otel_helicone.primitives.known_spans.KNOWN_SPANS`. Agents, tools, retrievals and
+    workflows are steps and add a segment, whatever their span kind; a tool's is the tool's name.
 
     Args:
         span: the span; while it is open, its attributes are those known so far. Recorded spans of
             fifteen instrumentations show what each of them sets before the request is sent.
 
     Returns:
-        The span's name, not yet escaped, or None.
+        The segment, not yet escaped, or None.
     """
-    attributes = attributes_of(span)
+    scope = span.instrumentation_scope
+    return name_of_segment(
+        span.name, span.kind, attributes_of(span), "" if scope is None else scope.name
+    )
+
+
+def name_of_segment(
+    name: str, kind: SpanKind, attributes: Mapping[str, object], scope: str
+) -> str | None:
+    """Return the segment of a span with this name, kind, attributes and instrumentation scope."""
+    part = part_of(scope, name) if scope in KNOWN_SCOPES else None
+    if part is not None and part is not Part.STEP:
+        return None
     if not attributes or attributes.keys().isdisjoint(TELLING_ATTRIBUTES):
-        return None if span.kind is _CLIENT or span.kind is _PRODUCER else span.name
-    return span.name if is_step(attributes, span.kind) else None
+        is_client = kind is _CLIENT or kind is _PRODUCER
+        return None if is_client and part is None else name
+    if part is None and not _is_step(attributes, kind):
+        return None
+    return _tool_name(attributes) or name
 
 
-def is_step(attributes: Mapping[str, object], kind: SpanKind) -> bool:
+def _tool_name(attributes: Mapping[str, object]) -> str | None:
+    """Return the name of the tool that a span with these attributes stands for, if it is one."""
+    for (kind, value), attribute in _TOOLS:
+        if _lower(attributes.get(kind, "")) == value:
+            found = attributes.get(attribute)
+            return found if isinstance(found, str) else None
+    found = attributes.get(AI_TOOL_CALL_NAME)
+    return found if isinstance(found, str) else None
+
+
+def _is_step(attributes: Mapping[str, object], kind: SpanKind) -> bool:
     """Return whether a span with any of :data:`TELLING_ATTRIBUTES` is a step of the application.
 
     Args:

@@ -7,7 +7,13 @@ import inspect
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
-from opentelemetry.context import attach, detach, get_current
+from opentelemetry import trace
+from opentelemetry.context import Context, attach, detach, get_current
+
+from otel_helicone.ambient_spans.adapter import ambient_spans
+from otel_helicone.ambient_spans.carried import with_ambient_span
+from otel_helicone.primitives.log_once import log_failure_once
+from otel_helicone.session_context.linking import deepest
 
 __all__ = ["in_current_session"]
 
@@ -39,7 +45,7 @@ def in_current_session(function: Callable[_P, _R]) -> Callable[_P, _R]:
         A function with the same arguments and result, that runs in OpenTelemetry's context of
         now, and leaves that of its caller as it was.
     """
-    context = get_current()
+    context = _context_of_now()
     wrapper: Any
     if inspect.iscoroutinefunction(function) or (
         not inspect.isroutine(function)
@@ -65,3 +71,16 @@ def in_current_session(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
         wrapper = call
     return cast("Callable[_P, _R]", functools.wraps(function)(wrapper))
+
+
+def _context_of_now() -> Context:
+    """Return the current context, with the ambient span where that is the deeper place."""
+    context = get_current()
+    try:
+        _, place = deepest(trace.get_current_span())
+        for span in ambient_spans():
+            if span.get_span_context() == place:
+                return with_ambient_span(span, context)
+    except Exception:
+        log_failure_once("binding a function to the current session")
+    return context

@@ -10,6 +10,7 @@ from typing import Final
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
+from otel_helicone.ambient_spans import adapter
 from otel_helicone.primitives.escaping import (
     MAX_PROPERTY_VALUE_LENGTH,
     escape_session_id,
@@ -19,16 +20,16 @@ from otel_helicone.primitives.header_names import HeaderPair, header_pairs, prop
 from otel_helicone.primitives.log_once import log_failure_once, warn_once
 from otel_helicone.session_context import blocks, remote
 from otel_helicone.session_context.blocks import Block, block_in, make_block, safe_properties
+from otel_helicone.session_context.linking import current_place, deepest, told_here
 from otel_helicone.session_context.local_trace import (
     SpanNode,
     SpanSession,
     effective_block,
-    node_of,
     session_id_of_trace,
 )
 from otel_helicone.session_context.remote import remote_in
 from otel_helicone.session_context.sent_names import first_name, sent_name
-from otel_helicone.session_context.span_sessions import freeze_name, name_of
+from otel_helicone.session_context.span_sessions import freeze_name, name_of, session_told
 from otel_helicone.session_context.texts import (
     base_of,
     freeze,
@@ -74,6 +75,7 @@ class SessionContext:
     properties: Mapping[str, str] = field(default_factory=lambda: _NO_PROPERTIES, hash=False)
     _span: SpanNode | None = field(default=None, repr=False, compare=False)
     _block: Block | None = field(default=None, repr=False, compare=False)
+    _told: Mapping[str, object] | None = field(default=None, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle and copy the texts alone: what they came from belongs to this process."""
@@ -92,7 +94,8 @@ class SessionContext:
         """
         try:
             if self._span is not None:
-                return dict(_of_span(self._span, self._block, for_request=True).pairs())
+                context = _of_span(self._span, self._block, self._told, for_request=True)
+                return dict(context.pairs())
         except Exception:
             log_failure_once("freezing the names in a session's path")
         return dict(self.pairs())
@@ -158,7 +161,7 @@ def set_session(
     Added in 0.2.0.
     """
     try:
-        node = node_of(trace.get_current_span())
+        node = current_place()
         around = block_in(None)
         if node is not None:
             around = effective_block(around or node.block, node.trace)
@@ -203,9 +206,10 @@ def resolve(
         The session context; None where neither a span nor a block is there.
     """
     block = block_in(None) if blocks.in_use else None
-    node = node_of(span)
+    node, span_context = deepest(span)
     if node is not None:
-        return _of_span(node, block, for_request=for_request)
+        told = told_here(node.trace.settings) if adapter.in_use else None
+        return _of_span(node, block, told, for_request=for_request)
     if block is not None:
         path = "/" if block.base is None else block.base.path.text
         name = block.name or sent_name(block.id)
@@ -217,7 +221,6 @@ def resolve(
     if sent is not None:
         properties = _merged(defaults.properties)
         return SessionContext(sent.id, sent.path.text, sent.name, properties=properties)
-    span_context = span.get_span_context()
     if span_context.is_valid:
         # Unsampled, remote, or of a provider without the processor: neither its name nor its
         # parents are known, but the trace id is.
@@ -234,12 +237,26 @@ def context_of_finished(node: SpanNode, *, is_request: bool) -> SessionContext:
         is_request: whether the span turned out to be the request itself, so that it adds no
             segment, whatever could be known of it while it was open.
     """
-    context = _of_span(node, None, for_request=True)
+    context = _of_span(node, None, None, for_request=True)
     path = path_above(node).text if is_request else context.path
     return SessionContext(context.id, path, context.name, context.user_id, context.properties)
 
 
-def _of_span(node: SpanNode, around: Block | None, *, for_request: bool) -> SessionContext:
+def _of_span(
+    node: SpanNode,
+    around: Block | None,
+    told: Mapping[str, object] | None,
+    *,
+    for_request: bool,
+) -> SessionContext:
+    """Return the session context of a place.
+
+    Args:
+        node: the node of the span that is there.
+        around: the block that is there, if any.
+        told: what libraries know of the session there, if anything.
+        for_request: whether a request is to carry the result, so that its texts are frozen.
+    """
     local_trace = node.trace
     notice_changes(node)
     if for_request:
@@ -251,6 +268,8 @@ def _of_span(node: SpanNode, around: Block | None, *, for_request: bool) -> Sess
     if block is not session.block and block is not None:
         name = name_of(local_trace, block.id, block, session.own_name)
         session = SpanSession(block.id, name, own_name=session.own_name, block=block)
+    elif told is not None:
+        session = session_told(local_trace, session, told)
     name = session.name
     if for_request:
         name, is_stale = freeze_name(local_trace, session)
@@ -261,19 +280,22 @@ def _of_span(node: SpanNode, around: Block | None, *, for_request: bool) -> Sess
         path = node.path
     else:
         path = base.path  # the block was entered inside the span: nothing of the span is in it
-    user_id, properties = _user_and_properties(node, block, local_trace.settings)
-    return SessionContext(session.id, path.text, name, user_id, properties, node, around)
+    user_id, properties = _user_and_properties(node, block, told, local_trace.settings)
+    return SessionContext(session.id, path.text, name, user_id, properties, node, around, told)
 
 
 def _user_and_properties(
-    node: SpanNode, block: Block | None, settings: ProcessorSettings
+    node: SpanNode,
+    block: Block | None,
+    told: Mapping[str, object] | None,
+    settings: ProcessorSettings,
 ) -> tuple[str | None, Mapping[str, str]]:
-    """Return what a block says, else the attributes of the span and those above it."""
+    """Return what a block says, else what libraries know, else the attributes from here upwards."""
     user_id: str | None = None
     found: dict[str, str] = {}
+    said = told
     link: SpanNode | None = node
-    while link is not None:
-        said = link.said
+    while link is not None or said is not None:
         if said is not None:
             for attribute in settings.user_id_attributes:
                 user_id = user_id or escape_value(said.get(attribute))
@@ -281,7 +303,8 @@ def _user_and_properties(
                 value = escape_value(said.get(attribute), MAX_PROPERTY_VALUE_LENGTH)
                 if value is not None:
                     found.setdefault(name, value)
-        link = link.parent
+        said = None if link is None else link.said
+        link = None if link is None else link.parent
     if block is not None:
         return block.user_id or user_id, _merged(settings.properties, found, block.properties)
     if found or settings.properties:

@@ -10,12 +10,10 @@ from uuid import UUID
 from weakref import ref
 
 from opentelemetry import trace as trace_api
-from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.trace import SpanContext
 
-from otel_helicone.primitives.span_attributes import NO_STAMPS, Stamps
-from otel_helicone.session_context import blocks, remote
+from otel_helicone.primitives.span_attributes import Stamps
 from otel_helicone.settings.processor import ProcessorSettings, SessionIdFormat
 
 if TYPE_CHECKING:
@@ -31,8 +29,9 @@ __all__ = [
     "SpanNode",
     "SpanSession",
     "effective_block",
-    "link",
+    "is_above",
     "next_revision",
+    "node_around",
     "node_of",
     "open_spans",
     "session_id_of_trace",
@@ -58,8 +57,6 @@ There are the table of open spans, a variable, and up to Python 3.13 the argumen
 To count references costs a twentieth of what it costs to keep what each ended span says; where
 there are more of them, what a span says is kept once too often.
 """
-
-_NO_ATTRIBUTES: Final[Mapping[str, object]] = {}
 
 _FIRST_REVISION: Final = 1
 # One count for all traces: two threads that notice a change at the same moment get two numbers.
@@ -133,8 +130,8 @@ class SpanNode(ref[Span]):
 
     So the node lives as long as the span object does in the application, or as a span below it;
     nothing here keeps the span itself alive. Being the weak reference itself, and having its slots
-    filled by :func:`link` instead of by a constructor, it costs half of what a plain object
-    beside a weak reference does.
+    filled by :func:`~otel_helicone.session_context.linking.link` instead of by a constructor, it
+    costs half of what a plain object beside a weak reference does.
 
     A span goes through these states, one after the other:
 
@@ -171,6 +168,7 @@ class SpanNode(ref[Span]):
         "session",
         "snapshot",
         "stamps",
+        "told",
         "trace",
     )
 
@@ -185,6 +183,8 @@ class SpanNode(ref[Span]):
 
     block: Block | None
     """The session block that the span started in."""
+    told: Mapping[str, object] | None
+    """What libraries knew of the session where the span started, where any was asked."""
     stamps: Stamps
     """What was written on the span, to tell it from what the application sets."""
 
@@ -216,78 +216,6 @@ class SpanNode(ref[Span]):
 open_spans: Final[dict[int, SpanNode]] = {}
 
 
-def link(
-    span: Span, parent_context: Context | None, settings: ProcessorSettings
-) -> SpanNode | None:
-    """Return the node of a span that starts just now, linked to its parent's.
-
-    Args:
-        span: the span.
-        parent_context: the context that it started in, None for the current one.
-        settings: the settings of the processor that sees it.
-
-    Returns:
-        The node, not worked out; None where another processor has seen the span already.
-    """
-    # Written flat, as it runs for every span of the application. A SpanContext is a tuple, whose
-    # items cost a third of its properties.
-    context = span.context
-    span_id = context[1]
-    if span_id in open_spans and open_spans[span_id]() is span:
-        return None
-    node = SpanNode(span, _release)
-    node.context = context
-    node.name = span.name
-    node.revision = NOT_WORKED_OUT
-    node.is_frozen = False
-    node.stamps = NO_STAMPS
-    node.block = None
-    parent = span.parent
-    above = None
-    if parent is not None and not parent[2]:  # of this process
-        above = open_spans.get(parent[1])
-        if above is None or above.context[0] != context[0]:
-            # Unsampled, let go of, or of another provider.
-            above = _node_around(trace_api.get_current_span(parent_context))
-            if above is not None and above.context[0] != context[0]:
-                above = None
-    node.parent = above
-    if above is None:
-        node.trace = trace = LocalTrace()
-        trace.settings = settings
-        trace.root_id = span_id
-        if parent is not None:
-            trace.is_continued = True
-        if remote.in_use:
-            trace.remote = remote.remote_in(parent_context)
-    else:
-        node.trace = above.trace
-    open_spans[span_id] = node
-    if blocks.in_use:
-        # A span that starts inside a block belongs to it, also with an explicit parent from
-        # outside: so do the requests that are sent below it.
-        block = blocks.block_in(parent_context)
-        if block is None and parent_context is not None:
-            block = blocks.block_in(None)
-        if block is None and above is not None:
-            block = above.block
-        node.block = block
-    return node
-
-
-def _release(node: SpanNode) -> None:
-    """Forget a span that the application has let go of. Called by the weak reference."""
-    span_id = node.context[1]
-    # A generator of ids that repeats itself may have given the id to another span since.
-    if open_spans.get(span_id) is node:
-        del open_spans[span_id]
-    open_ids = node.trace.open_ids
-    if open_ids is not None:
-        open_ids.discard(span_id)
-    if node.revision != NOT_WORKED_OUT:
-        node.attributes = _NO_ATTRIBUTES
-
-
 def node_of(span: trace_api.Span) -> SpanNode | None:
     """Return the node of a span, whatever object wraps it, or of the span around it.
 
@@ -298,10 +226,11 @@ def node_of(span: trace_api.Span) -> SpanNode | None:
     node = open_spans.get(context[1])
     if node is not None and node.context[0] == context[0]:
         return node
-    return _node_around(span) if context.is_valid else None
+    return node_around(span) if context.is_valid else None
 
 
-def _node_around(span: trace_api.Span) -> SpanNode | None:
+def node_around(span: trace_api.Span) -> SpanNode | None:
+    """Return the node of a span's parent, where the span tells it and it is known."""
     parent = getattr(span, "parent", None)
     if not isinstance(parent, SpanContext) or parent.is_remote:
         return None
@@ -309,6 +238,16 @@ def _node_around(span: trace_api.Span) -> SpanNode | None:
     # A wrapper may tell anything.
     same_trace = span.get_span_context().trace_id == parent.trace_id
     return node if node is not None and same_trace and node.context[0] == parent.trace_id else None
+
+
+def is_above(node: SpanNode, other: SpanNode) -> bool:
+    """Return whether a span is an ancestor of another one."""
+    link = other.parent
+    while link is not None:
+        if link is node:
+            return True
+        link = link.parent
+    return False
 
 
 def effective_block(block: Block | None, trace: LocalTrace) -> Block | None:

@@ -22,21 +22,26 @@ from otel_helicone.session_context.local_trace import (
 from otel_helicone.session_context.sent_names import first_name, sent_name
 from otel_helicone.settings.processor import ProcessorSettings
 
-__all__ = ["describe_root", "freeze_name", "name_of", "said_on", "session_of"]
+__all__ = ["describe_root", "freeze_name", "name_of", "said_on", "session_of", "session_told"]
 
 
 def said_on(
     node: SpanNode, attributes: Mapping[str, object], settings: ProcessorSettings
 ) -> Mapping[str, object] | None:
-    """Return what the application says of the session on a span, this library's stamps aside."""
+    """Return what is said of the session on a span, this library's stamps aside.
+
+    It is what the application says in attributes, then what libraries knew where the span started.
+    """
     stamps = node.stamps
+    told: Mapping[str, object] | None = getattr(node, "told", None)
     if (
-        attributes.get(HELICONE_SESSION_ID) is stamps[0]
+        told is None
+        and attributes.get(HELICONE_SESSION_ID) is stamps[0]
         and attributes.get(HELICONE_SESSION_NAME) is stamps[2]
         and attributes.keys().isdisjoint(settings.statements_beside_stamps)
     ):
         return None  # by far the most spans
-    said = {}
+    said = {} if told is None else dict(told)
     for name in settings.statements:
         value = attributes.get(name)
         if value is not None and not (name in STAMPED and is_written(value, _stamp(stamps, name))):
@@ -83,6 +88,25 @@ def session_of(node: SpanNode) -> SpanSession:
         trace.has_own_names = True
     name = name_of(trace, session_id, block, own_name)
     return SpanSession(session_id, name, own_id, listed_id, own_name, block)
+
+
+def session_told(
+    trace: LocalTrace, session: SpanSession, told: Mapping[str, object]
+) -> SpanSession:
+    """Return the session of a request, of whose session libraries know more than its span does.
+
+    Args:
+        trace: the local trace that the request belongs to.
+        session: the session of the span.
+        told: what the libraries know where the request is sent.
+    """
+    is_said = session.block or session.own_id or session.listed_id or trace.remote
+    listed = (escape_session_id(told.get(name)) for name in trace.settings.session_id_attributes)
+    session_id = None if is_said else _first(listed)
+    if session_id is None:
+        return session
+    name = name_of(trace, session_id, None, session.own_name)
+    return SpanSession(session_id, name, listed_id=session_id, own_name=session.own_name)
 
 
 def _first(texts: Iterable[str | None]) -> str | None:

@@ -6,21 +6,27 @@ on the spans of the trace that are still open when a name or an id above them ha
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from opentelemetry.sdk.trace import Span
-from opentelemetry.trace import SpanKind
 
+from otel_helicone.ambient_spans import adapter
 from otel_helicone.primitives import span_attributes
 from otel_helicone.primitives.attribute_names import (
     HELICONE_SESSION_ID,
     HELICONE_SESSION_NAME,
+    HELICONE_SESSION_PARENT,
     HELICONE_SESSION_PATH,
 )
 from otel_helicone.primitives.escaping import escape_segment, known_segments
 from otel_helicone.primitives.path import Path
-from otel_helicone.primitives.segments import default_segment, is_step
-from otel_helicone.primitives.span_attributes import attributes_of, stamp_new_span
+from otel_helicone.primitives.segments import default_segment, name_of_segment
+from otel_helicone.primitives.span_attributes import (
+    NO_STAMPS,
+    attributes_of,
+    set_absent_attribute,
+    stamp_new_span,
+)
 from otel_helicone.session_context import blocks
 from otel_helicone.session_context.local_trace import SpanNode, open_spans
 from otel_helicone.session_context.texts import bring_up_to_date, refresh, work_out_plainly
@@ -28,9 +34,6 @@ from otel_helicone.session_context.texts import bring_up_to_date, refresh, work_
 # ruff: noqa: SLF001 - the form of a span's attributes, as span_attributes.py has it
 
 __all__ = ["stamp_at_start"]
-
-_CLIENT: Final = SpanKind.CLIENT
-_PRODUCER: Final = SpanKind.PRODUCER
 
 
 def stamp_at_start(node: SpanNode, span: Span) -> None:
@@ -63,6 +66,7 @@ def stamp_at_start(node: SpanNode, span: Span) -> None:
     if (
         above is None
         or blocks.in_use
+        or adapter.in_use
         or settings.segment is not default_segment
         or not span_attributes.IS_KNOWN_FORM
     ):
@@ -73,21 +77,18 @@ def stamp_at_start(node: SpanNode, span: Span) -> None:
     bounded: Any = span._attributes
     attributes: dict[str, object] = bounded._dict
     limit: int | None = bounded.maxlen
-    kind = span.kind
-    adds_none = kind is _CLIENT or kind is _PRODUCER
-    if attributes and not attributes.keys().isdisjoint(settings.telling):
-        if not attributes.keys().isdisjoint(settings.statements_and_stamps):
-            _stamp(node, span, revision)
-            return
-        adds_none = not is_step(attributes, kind)
+    if attributes and not attributes.keys().isdisjoint(settings.statements_and_stamps):
+        _stamp(node, span, revision)
+        return
     if bounded.max_value_len is not None or (limit is not None and len(attributes) + 3 > limit):
         _stamp(node, span, revision)
         return
-    if adds_none:
+    scope = span.instrumentation_scope
+    name = name_of_segment(node.name, span.kind, attributes, "" if scope is None else scope.name)
+    if name is None:
         node.segment = None
         node.path = path = above.path
     else:
-        name = node.name
         known = known_segments.get(name) if type(name) is str else None
         node.segment = segment = known or escape_segment(name)
         node.path = path = Path(above.path, segment)
@@ -121,6 +122,11 @@ def _stamp(node: SpanNode, span: Span, revision: int) -> None:
     session = node.session
     node.stamps = stamps = stamp_new_span(span, session.id, node.path.text, session.name)
     node.seen_id = stamps[0] or attributes.get(HELICONE_SESSION_ID)
+    above, parent = node.parent, span.parent
+    if adapter.in_use and above is not None and stamps is not NO_STAMPS:
+        trace_id, span_id = above.context[:2]
+        if parent is None or (trace_id, span_id) != parent[:2]:
+            set_absent_attribute(span, HELICONE_SESSION_PARENT, f"{trace_id:032x}-{span_id:016x}")
     if node.trace.revision != revision:
         bring_up_to_date(node)
 

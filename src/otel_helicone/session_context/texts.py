@@ -13,10 +13,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from typing import Final
 
 from opentelemetry.sdk.trace import ReadableSpan, Span
-from opentelemetry.trace import SpanKind
 
 from otel_helicone.primitives.attribute_names import HELICONE_SESSION_ID, HELICONE_SESSION_NAME
 from otel_helicone.primitives.escaping import (
@@ -28,7 +26,7 @@ from otel_helicone.primitives.segments import (
     TELLING_ATTRIBUTES,
     default_segment,
     is_asking,
-    is_step,
+    name_of_segment,
     segment_of,
 )
 from otel_helicone.primitives.span_attributes import (
@@ -60,10 +58,6 @@ __all__ = [
     "refresh",
     "work_out_plainly",
 ]
-
-# A look-up in a set would call the hash of an enum, which is written in Python.
-_CLIENT: Final = SpanKind.CLIENT
-_PRODUCER: Final = SpanKind.PRODUCER
 
 # Held for the few stores that freeze texts, and for those that must not follow them.
 _freezing = threading.RLock()
@@ -165,6 +159,7 @@ def work_out_plainly(
     if (
         settings.segment is not default_segment
         or type(name) is not str
+        or getattr(node, "told", None) is not None
         or (attributes and not attributes.keys().isdisjoint(settings.statements_and_stamps))
     ):
         return False
@@ -173,12 +168,9 @@ def work_out_plainly(
             return False
     elif node.block is not above.block:
         return False
-    kind = span.kind
-    if attributes and not attributes.keys().isdisjoint(TELLING_ATTRIBUTES):
-        adds_none = not is_step(attributes, kind)
-    else:
-        adds_none = kind is _CLIENT or kind is _PRODUCER
-    segment = None if adds_none else known_segments.get(name) or escape_segment(name)
+    scope = span.instrumentation_scope
+    text = name_of_segment(name, span.kind, attributes, "" if scope is None else scope.name)
+    segment = None if text is None else known_segments.get(text) or escape_segment(text)
     node.attributes = attributes
     node.said = node.seen_id = None
     node.name = name

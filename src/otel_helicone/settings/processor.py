@@ -23,7 +23,7 @@ from otel_helicone.primitives.hosts import (
     normal_host,
     parse_gateway_host,
 )
-from otel_helicone.primitives.segments import TELLING_ATTRIBUTES, SegmentRule, default_segment
+from otel_helicone.primitives.segments import SegmentRule, default_segment
 from otel_helicone.settings.checks import (
     FLAG,
     SECRET,
@@ -226,8 +226,6 @@ class ProcessorSettings:
     """Every attribute that may say something about the session."""
     statements_beside_stamps: frozenset[str] = field(init=False)
     """Those of them that this library does not write itself."""
-    telling: frozenset[str] = field(init=False)
-    """Every attribute for which a span that starts with it is looked at more closely."""
     statements_and_stamps: frozenset[str] = field(init=False)
     """The statements, and what this library writes itself."""
 
@@ -241,7 +239,6 @@ class ProcessorSettings:
         object.__setattr__(self, "statements", statements)
         own = statements | {HELICONE_SESSION_PATH}
         object.__setattr__(self, "statements_and_stamps", own)
-        object.__setattr__(self, "telling", own | TELLING_ATTRIBUTES)
 
 
 DEFAULT_SETTINGS: Final = ProcessorSettings()
