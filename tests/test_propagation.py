@@ -186,17 +186,17 @@ def test_an_unsampled_trace_of_its_own_hands_on_nothing(make_tracing: MakeTracin
 
 def test_what_is_nearer_wins(make_tracing: MakeTracing) -> None:
     """A block, then an attribute on a span, then what was sent, then listed attributes."""
-    tracing = make_tracing(session_id_attributes=["conversation"])
+    tracing = make_tracing(session_id_attributes=["app.chat"])
     carrier = {"helicone-session": "id=sent,path=/Trip,name=Trip"}
     with served(tracing, carrier) as span:
-        span.set_attribute("conversation", "listed")
+        span.set_attribute("app.chat", "listed")
         assert session_headers()["Helicone-Session-Id"] == "sent"
         with session("block"):
             assert session_headers()["Helicone-Session-Id"] == "block"
         span.set_attribute("helicone.session.id", "own")
         assert session_headers()["Helicone-Session-Id"] == "own"
     with served(tracing, {}) as span:
-        span.set_attribute("conversation", "listed")
+        span.set_attribute("app.chat", "listed")
         assert session_headers()["Helicone-Session-Id"] == "listed"
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from otel_helicone import HeliconeSpanProcessor, SettingError, default_segment
 from otel_helicone.primitives.hosts import GatewayHost, parse_gateway_host
-from otel_helicone.settings.processor import make_processor_settings
+from otel_helicone.settings.processor import CONVERSATION_ATTRIBUTES, make_processor_settings
 
 
 def rule(_span: object) -> str | None:
@@ -167,3 +167,11 @@ def test_the_settings_of_a_processor_that_does_not_inject_count_too() -> None:
     provider.shutdown()
     assert session is not None
     assert session.id == str(UUID(int=span.get_span_context().trace_id))
+
+
+def test_conversation_stands_for_what_frameworks_call_one() -> None:
+    settings = make_processor_settings({"session_id_attributes": ["app.chat", "conversation"]})
+    assert settings.session_id_attributes == ("app.chat", *CONVERSATION_ATTRIBUTES)
+    environ = {"HELICONE_SESSION_ID_ATTRIBUTES": "conversation,session.id"}
+    settings = make_processor_settings({}, environ)
+    assert settings.session_id_attributes == CONVERSATION_ATTRIBUTES  # each once

@@ -337,5 +337,10 @@ def _was_logged(observed: Observed, batch: dict[SpanKey, Observed]) -> bool:
     # answer is noted on a span around them.
     if gateway_calls.claim(observed.key[0], observed.start, observed.end):
         return True
+    # A root that is never current, as that of a model which LangChain calls outside of all chains.
+    if observed.parent is None and gateway_calls.claim(
+        gateway_calls.NO_TRACE, observed.start, observed.end
+    ):
+        return True
     parent = batch.get(observed.parent or (0, 0))
     return parent is not None and not parent.description.kind.is_call and parent.through_gateway

@@ -12,6 +12,7 @@ __all__ = [
     "AI_TOOL_CALL_NAME",
     "ASGI_EVENT_TYPE",
     "ENDUSER_ID",
+    "GEN_AI_CONVERSATION_ID",
     "GEN_AI_OPERATION_NAME",
     "GEN_AI_PROVIDER_NAME",
     "GEN_AI_REQUEST_MODEL",
@@ -48,6 +49,7 @@ ENDUSER_ID: Final = "enduser.id"
 ASGI_EVENT_TYPE: Final = "asgi.event.type"
 
 # OpenTelemetry GenAI.
+GEN_AI_CONVERSATION_ID: Final = "gen_ai.conversation.id"
 GEN_AI_OPERATION_NAME: Final = "gen_ai.operation.name"
 GEN_AI_PROVIDER_NAME: Final = "gen_ai.provider.name"
 GEN_AI_SYSTEM: Final = "gen_ai.system"

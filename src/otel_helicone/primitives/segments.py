@@ -69,16 +69,18 @@ TELLING_ATTRIBUTES: Final = frozenset(
 )
 """What makes an INTERNAL span more than a step of the application, or less."""
 
-# Values, in lower case, that name the call to a model itself.
-_CALL_OPERATIONS: Final = frozenset(
-    {"chat", "completion", "text_completion", "generate_content", "embeddings", "response"}
-)
 # What makes a span a tool, and where its name is then. The span may be called after the tool's
 # class, as smolagents' are, or after what is done with it.
 _TOOLS: Final = (
     ((GEN_AI_OPERATION_NAME, "execute_tool"), GEN_AI_TOOL_NAME),
     ((OPENINFERENCE_SPAN_KIND, "tool"), TOOL_NAME),
     ((TRACELOOP_SPAN_KIND, "tool"), TRACELOOP_ENTITY_NAME),
+)
+_TOOL_NAMES: Final = frozenset({AI_TOOL_CALL_NAME, *(attribute for _, attribute in _TOOLS)})
+
+# Values, in lower case, that name the call to a model itself.
+_CALL_OPERATIONS: Final = frozenset(
+    {"chat", "completion", "text_completion", "generate_content", "embeddings", "response"}
 )
 _CALL_KINDS: Final = frozenset({"llm", "embedding", "generation"})
 
@@ -119,6 +121,8 @@ def name_of_segment(
         return None if is_client and part is None else name
     if part is None and not _is_step(attributes, kind):
         return None
+    if attributes.keys().isdisjoint(_TOOL_NAMES):
+        return name
     return _tool_name(attributes) or name
 
 

@@ -6,9 +6,10 @@ on the spans of the trace that are still open when a name or an id above them ha
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry.sdk.trace import Span
+from opentelemetry.trace import SpanKind
 
 from otel_helicone.ambient_spans import adapter
 from otel_helicone.primitives import span_attributes
@@ -19,8 +20,13 @@ from otel_helicone.primitives.attribute_names import (
     HELICONE_SESSION_PATH,
 )
 from otel_helicone.primitives.escaping import escape_segment, known_segments
+from otel_helicone.primitives.known_spans import KNOWN_SCOPES
 from otel_helicone.primitives.path import Path
-from otel_helicone.primitives.segments import default_segment, name_of_segment
+from otel_helicone.primitives.segments import (
+    TELLING_ATTRIBUTES,
+    default_segment,
+    name_of_segment,
+)
 from otel_helicone.primitives.span_attributes import (
     NO_STAMPS,
     attributes_of,
@@ -34,6 +40,10 @@ from otel_helicone.session_context.texts import bring_up_to_date, refresh, work_
 # ruff: noqa: SLF001 - the form of a span's attributes, as span_attributes.py has it
 
 __all__ = ["stamp_at_start"]
+
+# A look-up in a set would call the hash of an enum, which is written in Python.
+_CLIENT: Final = SpanKind.CLIENT
+_PRODUCER: Final = SpanKind.PRODUCER
 
 
 def stamp_at_start(node: SpanNode, span: Span) -> None:
@@ -83,8 +93,15 @@ def stamp_at_start(node: SpanNode, span: Span) -> None:
     if bounded.max_value_len is not None or (limit is not None and len(attributes) + 3 > limit):
         _stamp(node, span, revision)
         return
-    scope = span.instrumentation_scope
-    name = name_of_segment(node.name, span.kind, attributes, "" if scope is None else scope.name)
+    name: str | None = node.name
+    kind, scope = span.kind, span.instrumentation_scope
+    scope_name = "" if scope is None else scope.name
+    if scope_name in KNOWN_SCOPES or (
+        attributes and not attributes.keys().isdisjoint(TELLING_ATTRIBUTES)
+    ):
+        name = name_of_segment(node.name, kind, attributes, scope_name)
+    elif kind is _CLIENT or kind is _PRODUCER:
+        name = None
     if name is None:
         node.segment = None
         node.path = path = above.path

@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 
 from otel_helicone.primitives.attribute_names import (
     ENDUSER_ID,
+    GEN_AI_CONVERSATION_ID,
     HELICONE_SESSION_ID,
     HELICONE_SESSION_NAME,
     HELICONE_SESSION_PATH,
+    SESSION_ID,
     USER_ID,
 )
 from otel_helicone.primitives.hosts import (
@@ -40,6 +42,7 @@ from otel_helicone.settings.checks import (
 from otel_helicone.settings.reading import Kind, SettingError, WrongValue, read_settings, setting
 
 __all__ = [
+    "CONVERSATION_ATTRIBUTES",
     "DEFAULT_SETTINGS",
     "Gateway",
     "ProcessorOptions",
@@ -49,6 +52,24 @@ __all__ = [
 ]
 
 SessionIdFormat = Literal["hex", "uuid"]
+
+CONVERSATION: Final = "conversation"
+"""Stands for :data:`CONVERSATION_ATTRIBUTES` among the attributes of the session id."""
+
+CONVERSATION_ATTRIBUTES: Final = (
+    GEN_AI_CONVERSATION_ID,
+    SESSION_ID,
+    "langfuse.session.id",
+    "traceloop.association.properties.session_id",
+    "traceloop.association.properties.thread_id",
+    "traceloop.association.properties.conversation_id",
+)
+"""Where frameworks and instrumentations write the id of a conversation, the most exact first.
+
+OpenTelemetry's GenAI conventions have the first, which Google's ADK, OpenAI's agents and Pydantic
+AI write. OpenInference has the second: for ``using_session``, Agno's ``session_id`` and LangGraph's
+``thread_id`` for some. The others are Langfuse's and Traceloop's.
+"""
 
 _NO_PROPERTIES: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -124,6 +145,14 @@ def _attribute_names(value: object) -> tuple[str, ...]:
     return tuple(strings(value, "attribute names, such as ['session.id']"))
 
 
+def _session_attributes(value: object) -> tuple[str, ...]:
+    """Take attribute names, with all that frameworks call a conversation for `conversation`."""
+    names: list[str] = []
+    for name in _attribute_names(value):
+        names += CONVERSATION_ATTRIBUTES if name == CONVERSATION else (name,)
+    return tuple(dict.fromkeys(names))
+
+
 def _attribute_properties(value: object) -> Mapping[str, str]:
     if isinstance(value, Mapping):
         strings(list(value), "attribute names")
@@ -177,9 +206,9 @@ class ProcessorSettings:
     )
     session_id_attributes: tuple[str, ...] = setting(
         "HELICONE_SESSION_ID_ATTRIBUTES",
-        "span attributes that may supply the session id, such as"
-        " `gen_ai.conversation.id,session.id`",
-        kind=Kind(words, _attribute_names),
+        "span attributes that may supply the session id, such as `session.id`, or `conversation`"
+        " for [all that frameworks call one](sessions.md#conversations)",
+        kind=Kind(words, _session_attributes),
         default=(),
         default_text="",
     )
