@@ -372,3 +372,85 @@ def test_the_text_needs_no_extra(doctor: Doctor, monkeypatch: pytest.MonkeyPatch
     for name in ("rich", "starlette", "uvicorn", "platformdirs"):
         monkeypatch.setitem(sys.modules, name, None)
     assert doctor().code == 0
+
+
+# --- frameworks -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let packages be there, by the metadata that an installation leaves."""
+    site = tmp_path / "site"
+    monkeypatch.syspath_prepend(site)
+
+    def install(name: str, version: str, *requires: str) -> None:
+        folder = site / f"{name.replace('-', '_')}-{version}.dist-info"
+        folder.mkdir(parents=True)
+        lines = ["Metadata-Version: 2.4", f"Name: {name}", f"Version: {version}"]
+        lines += [f"Requires-Dist: {one}" for one in requires]
+        (folder / "METADATA").write_text("\n".join(lines), "utf-8")
+
+    return install
+
+
+def frameworks(doctor: Doctor) -> dict[str, dict[str, Any]]:
+    found: list[dict[str, Any]] = doctor("--json").json["installed"]["frameworks"]
+    return {one["name"]: one for one in found}
+
+
+def test_a_framework_with_its_instrumentation_has_a_tree(
+    doctor: Doctor, install: Callable[..., None]
+) -> None:
+    install("smolagents", "1.26.0")
+    install(
+        "openinference-instrumentation-smolagents",
+        "0.1.43",
+        "smolagents>=1.24.0; extra == 'instruments'",
+    )
+    found = frameworks(doctor)["smolagents"]
+    assert found["instrumentation"] == "openinference-instrumentation-smolagents 0.1.43"
+    assert found["remark"] == "the tree of its runs"
+
+
+def test_a_framework_without_one_is_told_what_to_install(
+    doctor: Doctor, install: Callable[..., None]
+) -> None:
+    install("langgraph", "1.2.24")
+    found = frameworks(doctor)["LangGraph"]
+    assert found["instrumentation"] is None
+    assert found["remark"] == (
+        "its calls are placed at the span around the run; for the tree of its runs:"
+        " pip install openinference-instrumentation-langchain"
+    )
+
+
+def test_a_framework_that_makes_spans_itself_needs_nothing(
+    doctor: Doctor, install: Callable[..., None]
+) -> None:
+    install("google-adk", "2.13.0")
+    assert frameworks(doctor)["Google ADK"]["instrumentation"] == "its own spans"
+
+
+@pytest.mark.parametrize(
+    ("needs", "found", "said"),
+    [
+        ("llama-index-core>=0.14.19", "0.14.2", "llama-index-core 0.14.2 is installed"),
+        ("llama-index-multi-modal-llms-openai>=0.1.7", "0.14.25", "that is missing"),
+    ],
+)
+def test_an_instrumentation_that_is_left_out_is_told_of(
+    doctor: Doctor, install: Callable[..., None], needs: str, found: str, said: str
+) -> None:
+    install("llama-index-core", found)
+    install(
+        "openinference-instrumentation-llama-index", "4.6.1", f"{needs}; extra == 'instruments'"
+    )
+    remark = frameworks(doctor)["LlamaIndex"]["remark"]
+    assert remark == (
+        "openinference-instrumentation-llama-index 4.6.1 is left out by opentelemetry-instrument:"
+        f" it needs {needs}, and {said}"
+    )
+
+
+def test_frameworks_that_are_not_installed_are_not_mentioned(doctor: Doctor) -> None:
+    assert frameworks(doctor) == {}

@@ -1,4 +1,4 @@
-"""The packages that matter: HTTP stacks and clients, OpenTelemetry, instrumentations."""
+"""The packages that matter: HTTP stacks and clients, frameworks, OpenTelemetry."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions, entry_points
 from typing import Final
 
+from otel_helicone.doctor.frameworks_found import FrameworkFound, find_frameworks
 from otel_helicone.doctor.requests_tried import adds_headers, is_instrumented
 from otel_helicone.injection.activation import HTTP_STACKS
 
@@ -50,12 +51,14 @@ class Installed:
 
     Attributes:
         clients: HTTP stacks and SDKs.
+        frameworks: the agent frameworks.
         opentelemetry: OpenTelemetry's packages and instrumentations with their versions.
         problems: what can't work.
         notes: what may not be meant.
     """
 
     clients: tuple[ClientFound, ...]
+    frameworks: tuple[FrameworkFound, ...]
     opentelemetry: Mapping[str, str]
     problems: tuple[str, ...]
     notes: tuple[str, ...]
@@ -74,6 +77,7 @@ def look_around(environ: Mapping[str, str]) -> Installed:
     versions = {name: found[name].version for name in sorted(found)}
     return Installed(
         clients=tuple(_clients(found)),
+        frameworks=tuple(find_frameworks(found)),
         opentelemetry={
             name: version for name, version in versions.items() if _OPENTELEMETRY.fullmatch(name)
         },
@@ -89,7 +93,11 @@ def _clients(found: Mapping[str, Distribution]) -> Iterator[ClientFound]:
         yield _client(found[name], name, gets_headers, remark)
     for name in _SDKS:
         if name in found:
-            needs = [re.split(r"[^\w-]", text)[0].lower() for text in found[name].requires or ()]
+            needs = [
+                re.split(r"[^\w-]", text)[0].lower()
+                for text in found[name].requires or ()
+                if "extra ==" not in text
+            ]
             stack = "httpx2" if "httpx2" in needs else "httpx"
             yield _client(found[name], name, covered.get(stack, False), f"sends through {stack}")
     if "websockets" in found:

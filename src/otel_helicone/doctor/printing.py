@@ -38,6 +38,15 @@ def _lines(report: Report) -> Iterator[str]:
         ],
     )
     yield ""
+    yield "Frameworks, and what gives them a tree"
+    yield from _table(
+        ("FRAMEWORK", "VERSION", "SPANS FROM", "REMARK"),
+        [
+            (one.name, one.version, one.instrumentation or "nothing", one.remark)
+            for one in report.installed.frameworks
+        ],
+    )
+    yield ""
     yield "OpenTelemetry"
     yield from _table(("PACKAGE", "VERSION"), [*map(tuple, report.installed.opentelemetry.items())])
     if report.url is not None:
