@@ -267,3 +267,47 @@ def test_also_where_neither_is_below_anything() -> None:
 )
 def test_calls_in_two_traces_stay_two_otherwise(inner: dict[str, Any]) -> None:
     assert len(logged(in_two_traces(**inner))) == 2
+
+
+def started_in(above: ReadableSpan, path: str, **more: Any) -> ReadableSpan:
+    """Return a client's span in a trace of its own, whose place the span processor has noted."""
+    assert above.context is not None
+    noted = {
+        "helicone__session__id": f"{above.context.trace_id:032x}",
+        "helicone__session__path": path,
+        "helicone__session__parent": (
+            f"{above.context.trace_id:032x}-{above.context.span_id:016x}"
+        ),
+    }
+    return call(20, 90, **{"scope": "two", "trace": 8, **noted, **more})
+
+
+def test_a_call_whose_place_only_a_library_knew_is_one_without_the_answers_id() -> None:
+    node = span("node", 0, 200)
+    framework = call(10, 100, below=node)
+    client = started_in(node, "/node")
+    for batches in ([[client, framework, node]], [[client], [framework], [node]]):
+        (record,) = logged(*batches)
+        assert (record.context.id, record.context.path) == (f"{7:032x}", "/node")
+
+
+def test_also_below_a_span_of_the_applications_that_started_there() -> None:
+    node = span("node", 0, 200)
+    framework = call(10, 100, below=node)
+    step = started_in(node, "/node/step", gen_ai__operation__name="invoke_agent")
+    client = call(30, 80, scope="two", trace=8, below=step)
+    assert len(logged([client, step, framework, node])) == 1
+
+
+def test_calls_in_the_same_place_at_other_times_stay_apart() -> None:
+    node = span("node", 0, 200)
+    framework = call(100, 150, below=node)
+    client = started_in(node, "/node")
+    assert len(logged([client, framework, node])) == 2
+
+
+@pytest.mark.parametrize("noted", ["", "-", "7-1", f"{7:032x}-{1:016x}x", 7])
+def test_a_place_that_cannot_be_read_is_as_none(noted: object) -> None:
+    node = span("node", 0, 200)
+    client = call(20, 90, scope="two", trace=8, helicone__session__parent=noted)
+    assert len(logged([client, node])) == 1
