@@ -58,6 +58,8 @@ class HeliconeSpanProcessor(SpanProcessor):
             node = link(span, parent_context, self._settings)
             if node is None:
                 return  # another processor of this package has seen the span already
+            if finished.wanted:
+                finished.note_start(node, span)
             if self._stamp:
                 stamp_at_start(node, span)
         except Exception:

@@ -16,6 +16,7 @@ from otel_helicone.dialects.failures import failure_of, http_status_of
 from otel_helicone.dialects.google_adk import GOOGLE_ADK
 from otel_helicone.dialects.langfuse import LANGFUSE
 from otel_helicone.dialects.langwatch import LANGWATCH
+from otel_helicone.dialects.limits import kind_of_rest, tell_of_limits
 from otel_helicone.dialects.litellm import LITELLM
 from otel_helicone.dialects.logfire import LOGFIRE, PYDANTIC_AI
 from otel_helicone.dialects.mcp import MCP
@@ -124,16 +125,17 @@ def speaks_any(names: Iterable[str]) -> bool:
     return any(name.partition(".")[0] in _ROOTS for name in names)
 
 
-def describe(span: ReadableSpan) -> Description:
+def describe(span: ReadableSpan, at_start: Mapping[str, Any] | None = None) -> Description:
     """Describe what a finished span says that happened.
 
     Args:
         span: the span, of any instrumentation.
+        at_start: attributes that it had when it started, and may have lost since.
 
     Returns:
         The description; of the kind ``OTHER`` where no dialect knows the span.
     """
-    finished = FinishedSpan(span)
+    finished = FinishedSpan(span, at_start)
     asked = [dialect for dialect in DIALECTS if not dialect.roots.isdisjoint(finished.roots)]
     if not asked and finished.scope == "litellm":
         asked = [LITELLM]  # its raw spans may have nothing but a name
@@ -143,6 +145,8 @@ def describe(span: ReadableSpan) -> Description:
         if found is not None:
             kind = found
             break
+    else:
+        kind = kind_of_rest(finished)
     facts: dict[str, Any] = {}
     empty: dict[str, Any] = {}
     readers = _READERS[kind]
@@ -165,6 +169,7 @@ def describe(span: ReadableSpan) -> Description:
         facts["provider"] = provider.lower()
     if facts.get("seconds_to_first_token") is not None:
         facts.setdefault("streaming", True)
+    tell_of_limits(finished)
     failure = failure_of(finished, asked, is_call=kind.is_call)
     address, port = _server(finished)
     return Description(

@@ -29,7 +29,18 @@ from otel_helicone.dialects.content_blocks import (
 from otel_helicone.dialects.description import Json, Message, Part, ToolCall
 from otel_helicone.dialects.reading import is_placeholder, parse_json
 
-__all__ = ["read_messages", "text_message"]
+__all__ = [
+    "ATTRIBUTE_LIMIT",
+    "EVENT_LIMIT",
+    "read_messages",
+    "read_rest_of_messages",
+    "text_message",
+]
+
+ATTRIBUTE_LIMIT: Final = "span's attribute limit"
+"""What drops messages that stand in attributes, in the words of the marks."""
+EVENT_LIMIT: Final = "span's event limit"
+"""What drops messages that stand in events, likewise."""
 
 _ROLES: Final = {
     "human": "user",
@@ -74,6 +85,32 @@ def read_messages(value: Json, role: str = "user") -> tuple[Message, ...] | None
         items = [value]
     messages = _joined(message for item in items for message in _read(parse_json(item), role))
     return tuple(messages) or None
+
+
+def read_rest_of_messages(
+    items: Sequence[Json], dropped: int, limit: str, role: str = "user"
+) -> tuple[Message, ...]:
+    """Read messages of which the first were dropped, with a mark in their place.
+
+    Where the first that is left has lost its role, what it says stands in the mark: a role that is
+    guessed would make it somebody else's.
+
+    Args:
+        items: the messages that are left.
+        dropped: how many were dropped; 0 for not known.
+        limit: what dropped them.
+        role: the role of messages that do not tell theirs.
+    """
+    first, *others = items or [None]
+    said = ""
+    if isinstance(first, dict) and not {"role", "type"} & first.keys():
+        items = others
+        texts = [part.text for message in read_messages(first) or () for part in message.parts]
+        said = f"; what is left of one: {' '.join(filter(None, texts))}" if any(texts) else ""
+        dropped += 1 if dropped else 0
+    count = f"{dropped} messages" if dropped else "Messages"
+    mark = f"[{count} before this one were dropped by the {limit}{said}]"
+    return Message("system", (Part("text", mark),)), *(read_messages(items, role) or ())
 
 
 def text_message(role: str, text: str | None) -> tuple[Message, ...] | None:

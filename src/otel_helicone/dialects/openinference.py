@@ -7,7 +7,12 @@ from typing import Any, Final
 
 from otel_helicone.dialects.description import Json, Kind, Message
 from otel_helicone.dialects.dialect import Dialect, json, lower, text, value_of
-from otel_helicone.dialects.messages import read_messages, text_message
+from otel_helicone.dialects.messages import (
+    ATTRIBUTE_LIMIT,
+    read_messages,
+    read_rest_of_messages,
+    text_message,
+)
 from otel_helicone.dialects.reading import FinishedSpan, is_placeholder, parse_json
 from otel_helicone.dialects.token_counts import usage_under
 from otel_helicone.dialects.wire import (
@@ -116,7 +121,13 @@ def _is_call(span: FinishedSpan) -> bool:
 def _input(span: FinishedSpan) -> tuple[Message, ...] | None:
     if not _is_call(span):
         return None
-    found = read_messages([_message(item) for item in span.flat_list("llm.input_messages") or ()])
+    listed = [_message(item) for item in span.flat_list("llm.input_messages") or ()]
+    dropped = span.dropped_before("llm.input_messages")
+    found = (
+        read_rest_of_messages(listed, dropped, ATTRIBUTE_LIMIT)
+        if dropped
+        else read_messages(listed)
+    )
     # Only the dump holds all of what some instrumentations leave out of the list.
     asked = _request(span).messages
     if found is None:
@@ -126,7 +137,7 @@ def _input(span: FinishedSpan) -> tuple[Message, ...] | None:
     if found is None and asked is None:
         value = span.json("input.value")
         return text_message("user", value) if isinstance(value, str) else None
-    if found is None or (asked is not None and len(asked) > len(found)):
+    if found is None or (asked is not None and (dropped or len(asked) > len(found))):
         return asked
     return found
 

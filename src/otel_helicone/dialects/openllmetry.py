@@ -7,7 +7,11 @@ from typing import Final
 
 from otel_helicone.dialects.description import Json, Kind, Message
 from otel_helicone.dialects.dialect import Dialect, flag, json, lower, tags, text, value_of
-from otel_helicone.dialects.messages import read_messages
+from otel_helicone.dialects.messages import (
+    ATTRIBUTE_LIMIT,
+    read_messages,
+    read_rest_of_messages,
+)
 from otel_helicone.dialects.reading import FinishedSpan, parse_json
 from otel_helicone.dialects.token_counts import usage_under
 
@@ -117,6 +121,9 @@ def _flat(*prefixes: str, role: str) -> Json:
         for prefix in prefixes:
             found = span.flat_list(prefix)
             if found is not None:
+                dropped = span.dropped_before(prefix)
+                if dropped:
+                    return read_rest_of_messages(found, dropped, ATTRIBUTE_LIMIT, role)
                 return read_messages(found, role)
         return None
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from otel_helicone.dialects.description import Json, Message
 from otel_helicone.dialects.dialect import Dialect, lower, messages
-from otel_helicone.dialects.messages import read_messages
+from otel_helicone.dialects.messages import EVENT_LIMIT, read_messages, read_rest_of_messages
 from otel_helicone.dialects.reading import FinishedSpan, as_text, parse_json
 
 __all__ = ["OTEL_GENAI_EVENTS"]
@@ -58,6 +58,9 @@ def _from_events(span: FinishedSpan, *, choices: bool) -> tuple[Message, ...] | 
         if isinstance(body.get("message"), list):  # blocks of one message, as strands has them
             body = {**body, "content": body["message"], "message": None}
         found.extend(read_messages({"role": role, **body}, role) or ())
+    if found and span.span.dropped_events and not choices:
+        # The SDK drops the oldest; which of those were messages is not known.
+        return (*read_rest_of_messages([], 0, EVENT_LIMIT), *found)
     return tuple(found) or None
 
 

@@ -10,7 +10,9 @@ from typing import Any, Final, TypeVar
 
 from opentelemetry.sdk.trace import ReadableSpan
 
+from otel_helicone.dialects.cut_json import CUT_MARK, parse_cut_json
 from otel_helicone.dialects.description import Json
+from otel_helicone.primitives.span_attributes import max_value_length_of
 
 __all__ = [
     "FinishedSpan",
@@ -105,16 +107,29 @@ class FinishedSpan:
 
     Attributes:
         span: the span itself.
-        attributes: its attributes.
+        attributes: its attributes, and those that it started with and has lost.
         roots: the first words of their names, up to the first full stop; those of its events too.
+        has_cut_values: whether any value was found to be cut off.
     """
 
-    __slots__ = ("_made", "_parsed", "attributes", "roots", "span")
+    __slots__ = (
+        *("_made", "_max_value_length", "_parsed", "attributes"),
+        *("has_cut_values", "roots", "span"),
+    )
 
-    def __init__(self, span: ReadableSpan) -> None:
+    def __init__(self, span: ReadableSpan, at_start: Mapping[str, Any] | None = None) -> None:
+        """Take a span.
+
+        Args:
+            span: the span.
+            at_start: attributes that it had when it started; the SDK drops the oldest ones past
+                its limit.
+        """
         self.span = span
         # A dict of its own: each look at the SDK's costs half as much again.
-        self.attributes: Mapping[str, Any] = dict(span.attributes or {})
+        self.attributes: Mapping[str, Any] = {**(at_start or {}), **(span.attributes or {})}
+        self._max_value_length = max_value_length_of(span)
+        self.has_cut_values = False
         self.roots = {name.partition(".")[0] for name in self.attributes}
         for event in span.events:
             self.roots.add(event.name.partition(".")[0])
@@ -185,8 +200,29 @@ class FinishedSpan:
                 return (found,)
         return None
 
+    def _parse(self, name: str, raw: object) -> Json:
+        found = parse_json(raw)
+        if not isinstance(found, str) or not isinstance(raw, str):
+            return found
+        limit = self._max_value_length
+        if limit is not None and len(raw) < limit:
+            return found
+        is_text = self.attributes.get(name.removesuffix("value") + "mime_type") == "text/plain"
+        left = None if is_text else parse_cut_json(raw)
+        if left is None:
+            return self._with_mark(found)
+        self.has_cut_values = True
+        return left
+
+    def _with_mark(self, value: Any) -> Any:
+        """Return a text with a mark, where the limit has cut it off."""
+        if isinstance(value, str) and len(value) == self._max_value_length:
+            self.has_cut_values = True
+            return value + CUT_MARK
+        return value
+
     def json(self, *names: str) -> Json:
-        """Return a value, parsed where it is JSON in a text that parses."""
+        """Return a value, parsed where it is JSON in a text, which may have been cut off."""
         for name in names:
             if name in self._parsed:
                 found = self._parsed[name]
@@ -194,7 +230,7 @@ class FinishedSpan:
                 raw = self.attributes.get(name)
                 if raw is None:
                     continue
-                found = self._parsed[name] = None if is_placeholder(raw) else parse_json(raw)
+                found = self._parsed[name] = None if is_placeholder(raw) else self._parse(name, raw)
             if found is not None:
                 return found
         return None
@@ -238,9 +274,26 @@ class FinishedSpan:
                     break
                 branch = below
             else:
-                branch[last] = value
+                branch[last] = self._with_mark(value)
         gathered = _with_lists(tree)
         return gathered if isinstance(gathered, list) and gathered else None
+
+    def dropped_before(self, prefix: str) -> int:
+        """Return how many items of a flat list were dropped before the first that is left.
+
+        Some lists begin with 1, so that a first item is missing only where any attribute is.
+
+        Args:
+            prefix: the name before the index, without the full stop.
+        """
+        start = f"{prefix}."
+        indexes = (
+            name[len(start) :].partition(".")[0]
+            for name in self.attributes
+            if name.startswith(start)
+        )
+        first = min((int(index) for index in indexes if index.isdecimal()), default=0)
+        return first if first > 1 or self.span.dropped_attributes else 0
 
 
 def _with_lists(branch: dict[str, Any]) -> Json:

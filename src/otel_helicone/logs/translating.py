@@ -26,6 +26,7 @@ from otel_helicone.primitives.attribute_names import HELICONE_REQUEST_ID
 from otel_helicone.primitives.hosts import normal_host
 from otel_helicone.primitives.log_once import log_failure_once
 from otel_helicone.session_context.current import SessionContext
+from otel_helicone.session_context.finished import attributes_at_start
 from otel_helicone.settings.exporter import Include, Redact
 from otel_helicone.settings.in_use import gateway_in_use, is_helicone
 
@@ -215,7 +216,8 @@ class Translator:
         start = span.start_time or 0
         end = max(span.end_time or start, start)
         known = speaks_any(attributes) or span.events or self._settings.include != "calls"
-        description = describe(span) if known else _NOT_A_CALL
+        at_start = attributes_at_start(*key_of(span)) if span.dropped_attributes else None
+        description = describe(span, at_start) if known else _NOT_A_CALL
         if description.is_completion:
             # Written when the stream had ended, with nothing of its own time but how long it took.
             took = attributes.get("duration")

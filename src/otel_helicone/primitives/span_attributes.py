@@ -37,6 +37,7 @@ __all__ = [
     "Stamps",
     "attributes_of",
     "is_written",
+    "max_value_length_of",
     "replace_attribute",
     "set_absent_attribute",
     "stamp_new_span",
@@ -86,6 +87,19 @@ def attributes_of(span: ReadableSpan) -> Mapping[str, object]:
         return attributes
     except AttributeError:  # a copy of a span, whose attributes are a plain mapping
         return span.attributes or {}
+
+
+def max_value_length_of(span: ReadableSpan) -> int | None:
+    """Return how long the texts on a span may be, None where there is no limit or it is not known.
+
+    Limits are set for a tracer provider, so that only the span itself tells its own.
+    """
+    try:
+        bounded: Any = span._attributes
+        limit: int | None = bounded.max_value_len
+        return limit
+    except AttributeError:
+        return None
 
 
 def stamp_new_span(span: Span, session_id: str, path: str, name: str) -> Stamps:

@@ -11,14 +11,36 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import ReadableSpan, Span
 
 from otel_helicone.primitives.span_attributes import attributes_of
 from otel_helicone.session_context.local_trace import SpanNode
 
-__all__ = ["is_wanted", "keep", "take", "unwant", "want", "wanted"]
+__all__ = [
+    "attributes_at_start",
+    "is_wanted",
+    "keep",
+    "note_start",
+    "take",
+    "unwant",
+    "want",
+    "wanted",
+]
 
 Filter = Callable[[Mapping[str, Any]], bool]
+
+# What instrumentations tell of a call when they start its span.
+_FACTS: Final = frozenset(
+    {
+        *("gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.system"),
+        *("gen_ai.request.model", "gen_ai.tool.name", "llm.request.type", "llm.system"),
+        *("llm.provider", "llm.model_name", "embedding.model_name", "openinference.span.kind"),
+        *("traceloop.span.kind", "traceloop.entity.name", "tool.name", "server.address"),
+        *("server.port", "ai.operationId", "ai.model.id", "ai.model.provider"),
+        *("langfuse.observation.type", "langfuse.observation.model.name"),
+    }
+)
+_MAX_FACT_LENGTH: Final = 256
 
 # As many as four full queues of a BatchSpanProcessor; past that the oldest go, and their stamps
 # have to do. A node with its texts takes about 700 bytes.
@@ -50,6 +72,27 @@ def is_wanted(span: ReadableSpan) -> bool:
     """Return whether anybody may ask for a span that has just ended."""
     attributes = attributes_of(span)
     return any(is_wanted(attributes) for is_wanted in wanted)
+
+
+def note_start(node: SpanNode, span: Span) -> None:
+    """Note on a node what its span tells of a call at its start; past its limit the SDK drops it.
+
+    Only a few short facts of spans that have any are noted: for others it costs 0.1 µs.
+    """
+    attributes = attributes_of(span)
+    if not attributes or attributes.keys().isdisjoint(_FACTS):
+        return
+    node.at_start = {
+        name: value
+        for name in _FACTS & attributes.keys()
+        if not isinstance(value := attributes[name], str) or len(value) <= _MAX_FACT_LENGTH
+    }
+
+
+def attributes_at_start(trace_id: int, span_id: int) -> Mapping[str, object] | None:
+    """Return what was noted of an ended span's start, None for nothing."""
+    node = _kept.get((trace_id, span_id))
+    return None if node is None else getattr(node, "at_start", None)
 
 
 def keep(node: SpanNode) -> None:

@@ -153,6 +153,7 @@ class SpanNode(ref[Span]):
     # What is not set at the start of each span is set when it is first needed: each of the slots
     # costs every span of the application 20 ns.
     __slots__ = (
+        "at_start",
         "attributes",
         "block",
         "context",
@@ -201,6 +202,10 @@ class SpanNode(ref[Span]):
     segment: str | None
     path: Path
     session: SpanSession
+
+    # Set at the start of a span that tells of a call, while an exporter is in use.
+    at_start: Mapping[str, object]
+    """What it told of the call then."""
 
     # Set when a span ends that one below it outlives.
     snapshot: ReadableSpan
