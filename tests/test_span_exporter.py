@@ -129,6 +129,29 @@ def test_tools_and_retrievals_have_a_place_of_their_own(make_application: MakeAp
     }
 
 
+def test_without_the_processor_children_that_come_first_are_told_of_once(
+    make_application: MakeApplication, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_application()
+    with app.tracer.start_as_current_span("job"):
+        for _ in range(2):
+            app.call()
+            app.provider.force_flush()
+    assert {row.session_path for row in app.rows()} == {"/"}
+    (said,) = [one for one in caplog.records if one.name.startswith("otel_helicone")]
+    assert "Add HeliconeSpanProcessor() to the tracer provider" in said.getMessage()
+
+
+def test_without_the_processor_traces_that_come_whole_need_no_word(
+    make_application: MakeApplication, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_application()
+    with app.tracer.start_as_current_span("job"):
+        app.call()
+    assert [row.session_path for row in app.rows()] == ["/job"]
+    assert not [one for one in caplog.records if one.name.startswith("otel_helicone")]
+
+
 def test_the_log_is_where_the_gateway_would_have_it(make_application: MakeApplication) -> None:
     """Also for a span of which only its end tells that it is the call."""
     app = make_application({})

@@ -54,7 +54,7 @@ def trip(service: Service) -> str:
     return f"{root.get_span_context().trace_id:032x}"
 
 
-TRIP = ["/Trip", "/Trip/execute_tool weather", "/Trip/execute_tool weather", "/Trip/plan"]
+TRIP = ["/Trip", "/Trip/plan", "/Trip/weather", "/Trip/weather"]
 
 
 def test_a_trace_becomes_a_session(

@@ -42,7 +42,7 @@ from tests.integration.conftest import HERE, missing, require
 
 # The Collector's first wait is a second by default, which makes a test no better.
 RETRIES = {"OTEL_HELICONE_RETRY_INITIAL": "50ms", "OTEL_HELICONE_RETRY_MAX": "300ms"}
-PATHS = ["/Trip", "/Trip/book/execute_tool hotel", "/Trip/book/execute_tool hotel"]
+PATHS = ["/Trip", "/Trip/book/hotel", "/Trip/book/hotel"]
 PATHS += ["/Trip/plan%2FRome"]
 
 

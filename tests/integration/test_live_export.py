@@ -674,7 +674,7 @@ def _pydantic_ai_agent(app: App, client: openai.AsyncOpenAI) -> Any:
 
 AGENT_OF_PYDANTIC_AI = [
     asks_tool("/trip/invoke_agent helper"),
-    tool("/trip/invoke_agent helper/execute_tool get_weather"),
+    tool("/trip/invoke_agent helper/get_weather"),
     uses_tool("/trip/invoke_agent helper"),
 ]
 

@@ -30,12 +30,13 @@ from otel_helicone.primitives.escaping import (
     escape_value,
     split_path,
 )
+from otel_helicone.primitives.log_once import warn_once
 from otel_helicone.primitives.path import Path
 from otel_helicone.primitives.segments import default_segment
 from otel_helicone.session_context import finished
 from otel_helicone.session_context.current import SessionContext, context_of_finished
 from otel_helicone.session_context.local_trace import session_id_of_trace
-from otel_helicone.settings.in_use import settings_in_use
+from otel_helicone.settings.in_use import is_any_in_use, settings_in_use
 
 __all__ = ["MISSING_SEGMENT", "Placer", "SessionNames"]
 
@@ -183,8 +184,16 @@ class Placer:
         chain = self._chain(span, batch)
         segments = _segments_of(chain, is_request, batch)
         above = chain[-1].parent
-        if self._whole_traces and above is not None and not above.is_remote:
-            segments.insert(0, MISSING_SEGMENT)
+        if above is not None and not above.is_remote:
+            if self._whole_traces:
+                segments.insert(0, MISSING_SEGMENT)
+            elif not is_any_in_use():
+                warn_once(
+                    "no-processor",
+                    "Spans come to HeliconeSpanExporter before their parents, so that their paths"
+                    " lack what is above them, and sessions lack their names. Add"
+                    " HeliconeSpanProcessor() to the tracer provider, before the exporter.",
+                )
         return Path.of(segments)
 
     def _chain(self, span: ReadableSpan, batch: Mapping[SpanKey, Observed]) -> list[ReadableSpan]:

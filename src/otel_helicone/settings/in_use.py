@@ -15,6 +15,7 @@ __all__ = [
     "add",
     "gateway_in_use",
     "injecting",
+    "is_any_in_use",
     "is_gateway",
     "is_helicone",
     "remove",
@@ -46,6 +47,11 @@ def _remove(gone: ref[SpanProcessor]) -> None:
     # A live reference equals another one to the same processor, a dead one only itself.
     _processors = [entry for entry in _processors if entry[0] is not gone and entry[0] != gone]
     _known_origins.clear()
+
+
+def is_any_in_use() -> bool:
+    """Return whether any processor is in use."""
+    return bool(_processors)
 
 
 def injecting() -> bool:
