@@ -454,3 +454,41 @@ def test_an_instrumentation_that_is_left_out_is_told_of(
 
 def test_frameworks_that_are_not_installed_are_not_mentioned(doctor: Doctor) -> None:
     assert frameworks(doctor) == {}
+
+
+# --- limits ---------------------------------------------------------------------------------------
+
+
+def notes(doctor: Doctor, **environ: str) -> str:
+    found: list[str] = doctor("--json", **environ).json["notes"]
+    return "\n".join(found)
+
+
+def test_a_limit_that_drops_messages_is_told_with_the_remedy(
+    doctor: Doctor, install: Callable[..., None]
+) -> None:
+    install("openinference-instrumentation-smolagents", "0.1.43")
+    install("strands-agents", "1.62.0")
+    said = notes(doctor)
+    assert "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT is 128 by default" in said
+    assert "of more than about 60 messages the oldest are missing" in said
+    assert "export OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT=4096" in said
+    assert "export OTEL_SPAN_EVENT_COUNT_LIMIT=4096" in said
+
+
+def test_a_limit_that_is_high_enough_is_not_mentioned(
+    doctor: Doctor, install: Callable[..., None]
+) -> None:
+    install("openinference-instrumentation-smolagents", "0.1.43")
+    assert "COUNT_LIMIT" not in notes(doctor, OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT="4096")
+    assert "COUNT_LIMIT" not in notes(doctor, OTEL_ATTRIBUTE_COUNT_LIMIT="4096")
+
+
+def test_limits_are_of_no_interest_to_instrumentations_that_write_json(doctor: Doctor) -> None:
+    assert "COUNT_LIMIT" not in notes(doctor)
+
+
+def test_a_limit_on_the_length_of_values_is_told(doctor: Doctor) -> None:
+    said = notes(doctor, OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT="300")
+    assert "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT is 300" in said
+    assert "unset OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT" in said

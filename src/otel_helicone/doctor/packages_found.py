@@ -9,6 +9,7 @@ from importlib.metadata import Distribution, distributions, entry_points
 from typing import Final
 
 from otel_helicone.doctor.frameworks_found import FrameworkFound, find_frameworks
+from otel_helicone.doctor.limits_found import notes_on_limits
 from otel_helicone.doctor.requests_tried import adds_headers, is_instrumented
 from otel_helicone.injection.activation import HTTP_STACKS
 
@@ -82,7 +83,7 @@ def look_around(environ: Mapping[str, str]) -> Installed:
             name: version for name, version in versions.items() if _OPENTELEMETRY.fullmatch(name)
         },
         problems=tuple(_problems(versions)),
-        notes=tuple(_notes(versions, environ)),
+        notes=(*_notes(versions, environ), *notes_on_limits(versions, environ)),
     )
 
 
