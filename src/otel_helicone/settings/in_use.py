@@ -67,27 +67,35 @@ def gateway_in_use() -> Gateway | None:
     return None
 
 
-def is_gateway(scheme: str, host: str, port: int | None) -> bool:
+def is_gateway(
+    scheme: str, host: str, port: int | None, *, even_without_inject: bool = False
+) -> bool:
     """Return whether a request goes to Helicone, by the settings of any processor that injects.
 
     Args:
         scheme: the URL's scheme.
         host: the URL's host, in ASCII.
         port: the URL's port; None for the scheme's usual one.
+        even_without_inject: whether the settings of those that don't inject count too.
     """
+    if even_without_inject:
+        return _is_gateway(Origin.of(scheme, host, port), _processors)
     known = _known_origins.get((scheme, host, port))
     if known is None:
-        origin = Origin.of(scheme, host, port)
-        known = any(
-            gateway.matches(origin)
-            for _, settings in _processors
-            if settings.inject
-            for gateway in settings.gateway_hosts
-        )
+        injecting = [entry for entry in _processors if entry[1].inject]
+        known = _is_gateway(Origin.of(scheme, host, port), injecting)
         if len(_known_origins) >= _MAX_ORIGINS:
             _known_origins.clear()
         _known_origins[scheme, host, port] = known
     return known
+
+
+def _is_gateway(
+    origin: Origin, processors: list[tuple[ref[SpanProcessor], ProcessorSettings]]
+) -> bool:
+    return any(
+        gateway.matches(origin) for _, used in processors for gateway in used.gateway_hosts
+    )
 
 
 def is_helicone(host: str, port: int | None) -> bool:

@@ -1,0 +1,125 @@
+"""Session headers on the requests of ``aiohttp``'s client, WebSocket handshakes included.
+
+Two methods are replaced while injection is on. ``ClientRequest.send`` runs once for each attempt
+and each hop of a redirect, with headers that belong to that one alone, in the context of the
+caller. ``ClientSession._request`` is private: nothing public is around all the hops of a call of a
+session that exists already, for a trace configuration belongs to one session and is given to it
+when it is made. It is there so that the hops of one call know of each other, for ``aiohttp`` takes
+``Authorization`` off a redirect to another host but not Helicone's headers, and so that the answer
+is noted on the caller's span. The tests hold both over the oldest and the newest version.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from types import ModuleType
+from typing import Any, Final
+
+from opentelemetry import trace
+from opentelemetry.trace import Span
+
+from otel_helicone.injection.answers import note_answer_headers
+from otel_helicone.injection.plain_requests import (
+    add_headers,
+    keeps_credentials,
+    take_off_helicone,
+)
+from otel_helicone.injection.replaced_methods import Method, replace_method
+from otel_helicone.primitives.hosts import Origin
+from otel_helicone.primitives.log_once import log_failure_once, warn_once
+from otel_helicone.settings.in_use import injecting, is_gateway
+
+__all__ = ["install", "origin_of_url"]
+
+
+class _Call:
+    """One call of a session, with all its hops."""
+
+    __slots__ = ("goes_to_helicone", "hops", "span")
+
+    def __init__(self) -> None:
+        self.span = trace.get_current_span()
+        self.hops: list[Origin] = []
+        self.goes_to_helicone = False
+
+
+_call: Final[ContextVar[_Call | None]] = ContextVar("otel_helicone_aiohttp_call", default=None)
+
+
+def install(module: ModuleType) -> None:
+    """Make sessions add session headers; once, however often it is called.
+
+    Args:
+        module: ``aiohttp.client``.
+    """
+    session, request = getattr(module, "ClientSession", None), getattr(module, "ClientRequest", None)
+    if not (callable(getattr(session, "_request", None)) and callable(getattr(request, "send", None))):
+        warn_once(
+            "unknown-client:aiohttp",
+            "This version of aiohttp is not known to otel-helicone: no session headers are added "
+            "to its requests. Use session_headers() at the call, or another version.",
+        )
+        return
+    replace_method(session, "_request", _calling)  # type: ignore[arg-type]  # is a class
+    replace_method(request, "send", _sending)  # type: ignore[arg-type]  # is a class
+
+
+def origin_of_url(url: Any) -> Origin:
+    """Return the origin of a ``yarl.URL``."""
+    return Origin.of(url.scheme, url.raw_host or "", url.port)
+
+
+def _calling(call: Callable[..., Awaitable[Any]]) -> Method:
+    @functools.wraps(call)
+    async def _request(self: Any, *arguments: Any, **options: Any) -> Any:
+        if not injecting():
+            return await call(self, *arguments, **options)
+        hops = _Call()
+        token = _call.set(hops)
+        try:
+            response = await call(self, *arguments, **options)
+        except Exception as error:
+            # ClientResponseError, by raise_for_status.
+            _note(error, hops)
+            raise
+        finally:
+            _call.reset(token)
+        _note(response, hops)
+        return response
+
+    return _request
+
+
+def _note(answer: Any, call: _Call) -> None:
+    if call.goes_to_helicone:
+        note_answer_headers(answer, call.span)
+
+
+def _sending(send: Method) -> Method:
+    @functools.wraps(send)
+    def send_with_session(self: Any, *arguments: Any, **options: Any) -> Any:
+        # To a proxy, CONNECT tells the URL that the tunnel is for.
+        if self.method != "CONNECT" and injecting():
+            _prepare(self)
+        return send(self, *arguments, **options)
+
+    return send_with_session
+
+
+def _prepare(request: Any) -> None:
+    try:
+        url = request.url
+        call = _call.get()
+        if call is not None:
+            call.goes_to_helicone = False
+            call.hops.append(origin_of_url(url))
+            if len(call.hops) > 1 and not keeps_credentials(call.hops):
+                take_off_helicone(request.headers)
+        if is_gateway(url.scheme, url.raw_host or "", url.port):
+            span = add_headers(origin_of_url(url), request.headers)
+            if call is not None:
+                call.goes_to_helicone = span is not None
+    except Exception:
+        log_failure_once("adding session headers to a request")
