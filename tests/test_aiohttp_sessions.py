@@ -188,7 +188,7 @@ async def test_what_a_middleware_sends_by_itself_is_a_call_of_its_own(
     tracer: Tracer, gateway: Place, elsewhere: Place
 ) -> None:
     async def asking(request: Any, handler: Any) -> Any:
-        async with http.post(gateway.url, middlewares=()):  # for a token, say
+        async with request.session.post(gateway.url, middlewares=()):  # for a token, say
             pass
         return await handler(request)
 

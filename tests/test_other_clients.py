@@ -298,9 +298,7 @@ def test_the_answer_is_noted_on_the_span_of_the_call(
 
 @pytest.mark.parametrize("way", [Way.ALL_CLIENTS], indirect=True)
 @ALL
-def test_the_answer_of_another_host_is_not(
-    send: Send, tracing: Tracing, elsewhere: Place
-) -> None:
+def test_the_answer_of_another_host_is_not(send: Send, tracing: Tracing, elsewhere: Place) -> None:
     elsewhere.answer = {"helicone-id": "r1"}
     with tracing.tracer.start_as_current_span("parent"):
         send(elsewhere.url, {})
@@ -323,9 +321,7 @@ def test_a_span_for_the_http_request_alone_passes_the_answer_on_to_the_one_aroun
             ):
                 send(gateway.url, {})
     assert gateway.path() == "/step"
-    noted = {
-        name: found.get("helicone.request.id") for name, found in tracing.exported().items()
-    }
+    noted = {name: found.get("helicone.request.id") for name, found in tracing.exported().items()}
     assert noted == {"step": None, "chat": "r1", "POST": None}
 
 

@@ -20,6 +20,7 @@ from otel_helicone import HeliconeSpanProcessor
 from tests.conftest import MakeTracing
 from tests.http_places import MakePlace, serving_places
 
+
 @pytest.fixture
 def make_place() -> Iterator[MakePlace]:
     with serving_places() as make:

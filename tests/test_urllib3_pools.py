@@ -1,4 +1,4 @@
-"""What urllib3, requests and botocore send carries the session: proxies, retries, kinds of headers."""
+"""What urllib3 sends, and what sends through it: proxies, retries, kinds of headers."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """Session headers for chosen HTTP clients, where not all of them are to have them.
 
-A processor in use puts them on the requests of all clients anyway, and these functions add nothing
-to that. With ``inject=False`` it puts them on none but those of the clients that are named here. The
-rules are the same: headers go to Helicone's hosts and those that were named as gateways, what the
-caller set stays, and a redirect to another origin loses every ``Helicone-*`` header. Nothing is
-added while no ``HeliconeSpanProcessor`` is in use, so it doesn't matter which is made first.
+A processor in use puts them on the requests of all clients, and these functions add nothing to
+that. With ``inject=False`` only the clients that are named here get them. The rules are the same:
+headers go to Helicone's hosts and those that were named as gateways, what the caller set stays, and
+a redirect to another origin loses every ``Helicone-*`` header. Nothing is added while no
+``HeliconeSpanProcessor`` is in use, so it doesn't matter which is made first.
 
 None of these libraries is imported here; they come with the object that is given.
 """

@@ -18,7 +18,6 @@ from types import ModuleType
 from typing import Any, Final
 
 from opentelemetry import trace
-from opentelemetry.trace import Span
 
 from otel_helicone.injection.answers import note_answer_headers
 from otel_helicone.injection.plain_requests import (
@@ -54,8 +53,13 @@ def install(module: ModuleType) -> None:
     Args:
         module: ``aiohttp.client``.
     """
-    session, request = getattr(module, "ClientSession", None), getattr(module, "ClientRequest", None)
-    if not (callable(getattr(session, "_request", None)) and callable(getattr(request, "send", None))):
+    session, request = (
+        getattr(module, "ClientSession", None),
+        getattr(module, "ClientRequest", None),
+    )
+    if not (
+        callable(getattr(session, "_request", None)) and callable(getattr(request, "send", None))
+    ):
         warn_once(
             "unknown-client:aiohttp",
             "This version of aiohttp is not known to otel-helicone: no session headers are added "

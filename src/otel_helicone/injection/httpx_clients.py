@@ -30,6 +30,7 @@ __all__ = ["install"]
 _SEND: Final = "_send_single_request"
 _REDIRECT: Final = "_build_redirect_request"
 
+
 def install(module: ModuleType) -> None:
     """Make the clients of an HTTP stack add session headers; once, however often it is called.
 

@@ -49,9 +49,7 @@ def goes_to_helicone(origin: Origin, *, even_without_inject: bool = False) -> bo
             the application has asked for them on this client.
     """
     host = origin.host if origin.host.isascii() else origin.host.encode("idna").decode("ascii")
-    return is_gateway(
-        origin.scheme, host, origin.port, even_without_inject=even_without_inject
-    )
+    return is_gateway(origin.scheme, host, origin.port, even_without_inject=even_without_inject)
 
 
 def add_headers(

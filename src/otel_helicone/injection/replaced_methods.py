@@ -12,7 +12,6 @@ __all__ = ["Method", "replace_method", "restore_methods"]
 Method: TypeAlias = Callable[..., Any]
 
 
-
 class _Replaced(NamedTuple):
     owner: type
     name: str
@@ -42,7 +41,7 @@ def replace_method(owner: type, name: str, wrap: Callable[[Method], Method]) -> 
     if known and _reaches(getattr(owner, name), known):
         return
     own: Method | None = vars(owner).get(name)
-    lowest = None
+    lowest: Any = None
     while isinstance(own, FunctionWrapper):
         lowest, own = own, own.__wrapped__
     replacement = wrap(getattr(owner, name) if own is None else own)
@@ -61,7 +60,8 @@ def restore_methods() -> None:
     """
     for entry in reversed(tuple(_replaced)):
         owner, name, replacement, own = entry
-        found, above = vars(owner).get(name), None
+        found: Any = vars(owner).get(name)
+        above: Any = None
         while isinstance(found, FunctionWrapper):
             found, above = found.__wrapped__, found
         if found is not replacement:

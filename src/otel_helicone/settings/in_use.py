@@ -93,9 +93,7 @@ def is_gateway(
 def _is_gateway(
     origin: Origin, processors: list[tuple[ref[SpanProcessor], ProcessorSettings]]
 ) -> bool:
-    return any(
-        gateway.matches(origin) for _, used in processors for gateway in used.gateway_hosts
-    )
+    return any(gateway.matches(origin) for _, used in processors for gateway in used.gateway_hosts)
 
 
 def is_helicone(host: str, port: int | None) -> bool:
