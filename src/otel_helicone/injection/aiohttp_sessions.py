@@ -36,12 +36,12 @@ __all__ = ["install", "origin_of_url"]
 class _Call:
     """One call of a session, with all its hops."""
 
-    __slots__ = ("goes_to_helicone", "hops", "span")
+    __slots__ = ("goes_to_helicone", "span", "urls")
 
     def __init__(self) -> None:
         self.span = trace.get_current_span()
-        self.hops: list[Origin] = []
         self.goes_to_helicone = False
+        self.urls: list[Any] = []
 
 
 _call: Final[ContextVar[_Call | None]] = ContextVar("otel_helicone_aiohttp_call", default=None)
@@ -53,21 +53,24 @@ def install(module: ModuleType) -> None:
     Args:
         module: ``aiohttp.client``.
     """
-    session, request = (
-        getattr(module, "ClientSession", None),
-        getattr(module, "ClientRequest", None),
-    )
-    if not (
-        callable(getattr(session, "_request", None)) and callable(getattr(request, "send", None))
-    ):
+    found = [
+        (owner, name, wrap)
+        for class_name, name, wrap in (
+            ("ClientSession", "_request", _calling),
+            ("ClientRequest", "send", _sending),
+        )
+        if isinstance(owner := getattr(module, class_name, None), type)
+        and callable(getattr(owner, name, None))
+    ]
+    if len(found) < 2:
         warn_once(
             "unknown-client:aiohttp",
             "This version of aiohttp is not known to otel-helicone: no session headers are added "
             "to its requests. Use session_headers() at the call, or another version.",
         )
         return
-    replace_method(session, "_request", _calling)  # type: ignore[arg-type]  # is a class
-    replace_method(request, "send", _sending)  # type: ignore[arg-type]  # is a class
+    for owner, name, wrap in found:
+        replace_method(owner, name, wrap)
 
 
 def origin_of_url(url: Any) -> Origin:
@@ -75,22 +78,22 @@ def origin_of_url(url: Any) -> Origin:
     return Origin.of(url.scheme, url.raw_host or "", url.port)
 
 
-def _calling(call: Callable[..., Awaitable[Any]]) -> Method:
-    @functools.wraps(call)
+def _calling(request: Callable[..., Awaitable[Any]]) -> Method:
+    @functools.wraps(request)
     async def _request(self: Any, *arguments: Any, **options: Any) -> Any:
         if not injecting():
-            return await call(self, *arguments, **options)
-        hops = _Call()
-        token = _call.set(hops)
+            return await request(self, *arguments, **options)
+        call = _Call()
+        token = _call.set(call)
         try:
-            response = await call(self, *arguments, **options)
+            response = await request(self, *arguments, **options)
         except Exception as error:
             # ClientResponseError, by raise_for_status.
-            _note(error, hops)
+            _note(error, call)
             raise
         finally:
             _call.reset(token)
-        _note(response, hops)
+        _note(response, call)
         return response
 
     return _request
@@ -118,8 +121,8 @@ def _prepare(request: Any) -> None:
         call = _call.get()
         if call is not None:
             call.goes_to_helicone = False
-            call.hops.append(origin_of_url(url))
-            if len(call.hops) > 1 and not keeps_credentials(call.hops):
+            call.urls.append(url)
+            if len(call.urls) > 1 and not keeps_credentials([*map(origin_of_url, call.urls)]):
                 take_off_helicone(request.headers)
         if is_gateway(url.scheme, url.raw_host or "", url.port):
             span = add_headers(origin_of_url(url), request.headers)
