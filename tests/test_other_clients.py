@@ -351,21 +351,29 @@ def test_a_redirect_that_the_caller_follows_by_hand_loses_them_too(
     assert elsewhere.helicone() == {}
 
 
-def test_the_headers_and_retries_of_a_pool_manager_stay(tracer: Tracer, gateway: Place) -> None:
+def test_the_headers_and_retries_of_a_pool_manager_stay(
+    tracer: Tracer, gateway: Place, elsewhere: Place
+) -> None:
     pool = urllib3.PoolManager(headers={"X-Mine": "1"}, retries=urllib3.Retry(0, redirect=0))
-    gateway.redirects = ["/v2"]
+
+    def outcomes(http: urllib3.PoolManager, place: Place) -> Iterator[int | str]:
+        given: list[dict[str, Any]] = [{}, {"redirect": False}, {"retries": False}, {"retries": 1}]
+        for options in given:
+            place.redirects = ["/v2"]
+            try:
+                yield http.request("POST", place.url, **options).status
+            except urllib3.exceptions.MaxRetryError:
+                yield "too many"
+
+    # What becomes of the retries of a pool manager differs between releases.
+    expected = [*outcomes(pool, elsewhere)]
     with tracer.start_as_current_span("parent"), for_urllib3(pool) as http:
-        with pytest.raises(urllib3.exceptions.MaxRetryError):
-            http.request("POST", gateway.url)
-        assert gateway.seen[0]["x-mine"] == "1"
-        gateway.redirects = ["/v2"]
-        assert http.request("POST", gateway.url, redirect=False).status == 307
-        gateway.redirects = ["/v2"]
-        assert http.request("POST", gateway.url, retries=False).status == 307
-        gateway.redirects = ["/v2"]
-        assert http.request("POST", gateway.url, retries=1).status == 200
+        assert [*outcomes(http, gateway)] == expected
     assert pool.headers == {"X-Mine": "1"}
-    assert [headers.get("helicone-session-path") for headers in gateway.seen] == ["/parent"] * 5
+    assert gateway.targets == elsewhere.targets
+    for headers in gateway.seen:
+        assert headers["helicone-session-path"] == "/parent"
+        assert headers["x-mine"] == "1"
 
 
 def test_requests_at_the_same_time_on_one_aiohttp_session_carry_their_own(

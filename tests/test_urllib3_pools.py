@@ -13,7 +13,7 @@ import urllib3
 from multidict import CIMultiDict
 from opentelemetry.trace import Tracer
 from requests.structures import CaseInsensitiveDict
-from urllib3 import HTTPHeaderDict
+from urllib3._collections import HTTPHeaderDict
 
 from tests.conftest import HELICONE_AUTH, MakeTracing, Tracing
 from tests.http_places import MakePlace, Place, serving_places

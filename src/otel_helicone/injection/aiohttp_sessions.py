@@ -5,8 +5,8 @@ and each hop of a redirect, with headers that belong to that one alone, in the c
 caller. ``ClientSession._request`` is private: nothing public is around all the hops of a call of a
 session that exists already, for a trace configuration belongs to one session and is given to it
 when it is made. It is there so that the hops of one call know of each other, for ``aiohttp`` takes
-``Authorization`` off a redirect to another host but not Helicone's headers, and so that the answer
-is noted on the caller's span. The tests hold both over the oldest and the newest version.
+``Authorization`` off a redirect to another host but not Helicone's headers, and for the answer to be
+noted. The tests hold both over the oldest and the newest version.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, Final
 
-from opentelemetry import trace
 
 from otel_helicone.injection.answers import note_answer_headers
 from otel_helicone.injection.plain_requests import (
@@ -36,11 +35,11 @@ __all__ = ["install", "origin_of_url"]
 class _Call:
     """One call of a session, with all its hops."""
 
-    __slots__ = ("goes_to_helicone", "span", "urls")
+    __slots__ = ("span", "urls")
 
     def __init__(self) -> None:
-        self.span = trace.get_current_span()
-        self.goes_to_helicone = False
+        self.span: Span | None = None
+        """The span that the last hop was sent in, if it went to Helicone."""
         self.urls: list[Any] = []
 
 
@@ -100,7 +99,7 @@ def _calling(request: Callable[..., Awaitable[Any]]) -> Method:
 
 
 def _note(answer: Any, call: _Call) -> None:
-    if call.goes_to_helicone:
+    if call.span is not None:
         note_answer_headers(answer, call.span)
 
 
@@ -108,7 +107,7 @@ def _sending(send: Method) -> Method:
     @functools.wraps(send)
     def send_with_session(self: Any, *arguments: Any, **options: Any) -> Any:
         # To a proxy, CONNECT tells the URL that the tunnel is for.
-        if self.method != "CONNECT" and injecting():
+        if self.method != "CONNECT":
             _prepare(self)
         return send(self, *arguments, **options)
 
@@ -117,16 +116,14 @@ def _sending(send: Method) -> Method:
 
 def _prepare(request: Any) -> None:
     try:
-        url = request.url
-        call = _call.get()
+        url, call, span = request.url, _call.get(), None
         if call is not None:
-            call.goes_to_helicone = False
             call.urls.append(url)
             if len(call.urls) > 1 and not keeps_credentials([*map(origin_of_url, call.urls)]):
                 take_off_helicone(request.headers)
         if is_gateway(url.scheme, url.raw_host or "", url.port):
             span = add_headers(origin_of_url(url), request.headers)
-            if call is not None:
-                call.goes_to_helicone = span is not None
+        if call is not None:
+            call.span = span
     except Exception:
         log_failure_once("adding session headers to a request")

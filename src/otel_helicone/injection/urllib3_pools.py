@@ -74,10 +74,8 @@ def prepared_headers(
     Returns:
         The headers, and the current span; None for the span if it doesn't go to Helicone.
     """
-    from urllib3 import HTTPHeaderDict
-
-    # urllib3 itself asks for a `copy` of mappings, save on the way through a tunnel.
-    headers = given.copy() if hasattr(given, "copy") else HTTPHeaderDict(given)
+    # urllib3 itself asks mappings for a `copy`, save on the way through a tunnel.
+    headers = given.copy() if hasattr(given, "copy") else dict(given)
     if not keeps_credentials([*_hops_before(retries), origin]):
         take_off_helicone(headers)
     return headers, add_headers(origin, headers, even_without_inject=even_without_inject)

@@ -23,6 +23,7 @@ __all__ = [
 
 # The oldest first. A processor that was dropped without a shutdown leaves by its weak reference.
 _processors: list[tuple[ref[SpanProcessor], ProcessorSettings]] = []
+_injecting = False  # whether any of them does, for requests to ask
 
 # What is_gateway has answered, which every request of the application asks; emptied with each
 # change.
@@ -32,7 +33,9 @@ _known_origins: Final[dict[tuple[str, str, int | None], bool]] = {}
 
 def add(processor: SpanProcessor, settings: ProcessorSettings) -> None:
     """Note that a processor is in use; it is not kept alive."""
+    global _injecting
     _processors.append((ref(processor, _remove), settings))
+    _injecting = _injecting or settings.inject
     _known_origins.clear()
 
 
@@ -42,15 +45,16 @@ def remove(processor: SpanProcessor) -> None:
 
 
 def _remove(gone: ref[SpanProcessor]) -> None:
-    global _processors
+    global _processors, _injecting
     # A live reference equals another one to the same processor, a dead one only itself.
     _processors = [entry for entry in _processors if entry[0] is not gone and entry[0] != gone]
+    _injecting = any(settings.inject for _, settings in _processors)
     _known_origins.clear()
 
 
 def injecting() -> bool:
     """Return whether any processor in use puts headers on requests."""
-    return any(settings.inject for _, settings in _processors)
+    return _injecting
 
 
 def settings_in_use() -> ProcessorSettings:
