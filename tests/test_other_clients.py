@@ -86,7 +86,7 @@ def by_urllib3(is_named: bool, url: str, headers: dict[str, str]) -> int:
     with urllib3.PoolManager() as http:
         if is_named:
             assert for_urllib3(http) is http
-        return http.request("POST", url, json={}, headers=headers).status
+        return http.request("POST", url, body=b"{}", headers=headers).status
 
 
 def by_aiohttp(is_named: bool, url: str, headers: dict[str, str]) -> int:

@@ -17,6 +17,7 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, Final
 
+from opentelemetry.trace import Span
 
 from otel_helicone.injection.answers import note_answer_headers
 from otel_helicone.injection.plain_requests import (

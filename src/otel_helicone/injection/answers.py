@@ -84,7 +84,7 @@ def _set_request_id(span: Span, request_id: str) -> None:
     before: str | None = getattr(node, "request_id", None)
     if before == request_id:
         return  # one HTTP stack may be the transport of another
-    if node.segment is not None:
+    if getattr(node, "segment", None) is not None:  # worked out by then, if it is in the path
         # A step of the application: the span of the call, if there is one, is another.
         gateway_calls.note(node.context[0])
     sdk_span = node()

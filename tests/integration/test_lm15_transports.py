@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,18 +11,23 @@ import pytest
 from otel_helicone import HeliconeSpanProcessor
 from tests.conftest import HELICONE_AUTH, MakeTracing, Tracing
 from tests.http_places import MakePlace, Place, serving_places
+from tests.integration.conftest import require
 
-transports: Any = pytest.importorskip("lm15.transports")
-
-Send = Callable[[Any], bytes]
+Send = Callable[[Any, Any], bytes]
 
 
-def by_threads(request: Any) -> bytes:
+@pytest.fixture(params=["lm15.transports", "dspy._vendor.lm15.transports"])
+def transports(request: pytest.FixtureRequest) -> Any:
+    """The package itself, and the copy that DSPy has of it."""
+    return require(request.param)
+
+
+def by_threads(transports: Any, request: Any) -> bytes:
     with transports.StdlibTransport() as transport, transport.stream(request) as response:
         return b"".join(response)
 
 
-def by_asyncio(request: Any) -> bytes:
+def by_asyncio(transports: Any, request: Any) -> bytes:
     async def send() -> bytes:
         async with transports.StdlibAsyncTransport() as transport:
             async with transport.stream(request) as response:
@@ -59,38 +63,44 @@ def tracing(make_tracing: MakeTracing, gateway: Place) -> Tracing:
     return make_tracing(gateway_hosts=[gateway.host])
 
 
-def request_to(place: Place, **headers: str) -> Any:
+def request_to(transports: Any, place: Place, **headers: str) -> Any:
     pairs = [(name.replace("_", "-"), text) for name, text in headers.items()]
     return transports.TransportRequest("POST", place.url, headers=pairs, body=b"{}")
 
 
 @BOTH
-def test_a_request_carries_the_session(send: Send, tracing: Tracing, gateway: Place) -> None:
-    given = request_to(gateway, Helicone_Auth=HELICONE_AUTH)
+def test_a_request_carries_the_session(
+    send: Send, transports: Any, tracing: Tracing, gateway: Place
+) -> None:
+    given = request_to(transports, gateway, Helicone_Auth=HELICONE_AUTH)
     with tracing.tracer.start_as_current_span("parent"):
-        assert send(given) == b"data: 1\n\n"
+        assert send(transports, given) == b"data: 1\n\n"
     assert gateway.path() == "/parent"
     assert given.headers == [("Helicone-Auth", HELICONE_AUTH)]
     assert tracing.exported()["parent"]["helicone.request.id"] == "r1"
 
 
 @BOTH
-def test_a_header_of_the_caller_stays(send: Send, tracing: Tracing, gateway: Place) -> None:
+def test_a_header_of_the_caller_stays(
+    send: Send, transports: Any, tracing: Tracing, gateway: Place
+) -> None:
     with tracing.tracer.start_as_current_span("parent"):
-        send(request_to(gateway, HELICONE_session_path="/mine"))
+        send(transports, request_to(transports, gateway, HELICONE_session_path="/mine"))
     assert gateway.path() == "/mine"
     assert gateway.helicone()["helicone-session-name"] == "parent"
 
 
 @BOTH
-def test_other_hosts_get_nothing(send: Send, tracing: Tracing, elsewhere: Place) -> None:
+def test_other_hosts_get_nothing(
+    send: Send, transports: Any, tracing: Tracing, elsewhere: Place
+) -> None:
     with tracing.tracer.start_as_current_span("parent"):
-        send(request_to(elsewhere))
+        send(transports, request_to(transports, elsewhere))
     assert elsewhere.helicone() == {}
     assert "helicone.request.id" not in tracing.exported()["parent"]
 
 
-def test_the_classes_are_as_they_were_after_the_last_processor() -> None:
+def test_the_classes_are_as_they_were_after_the_last_processor(transports: Any) -> None:
     def methods() -> list[Any]:
         return [
             transports.StdlibTransport.stream,
@@ -102,13 +112,3 @@ def test_the_classes_are_as_they_were_after_the_last_processor() -> None:
     assert not any(found in before for found in methods())
     processor.shutdown()
     assert methods() == before
-
-
-def test_dspys_own_copy_is_covered() -> None:
-    pytest.importorskip("dspy")
-    own: Any = importlib.import_module("dspy._vendor.lm15.transports")
-    before = own.StdlibTransport.stream
-    processor = HeliconeSpanProcessor()
-    assert own.StdlibTransport.stream is not before
-    processor.shutdown()
-    assert own.StdlibTransport.stream is before
