@@ -5,8 +5,8 @@ and each hop of a redirect, with headers that belong to that one alone, in the c
 caller. ``ClientSession._request`` is private: nothing public is around all the hops of a call of a
 session that exists already, for a trace configuration belongs to one session and is given to it
 when it is made. It is there so that the hops of one call know of each other, for ``aiohttp`` takes
-``Authorization`` off a redirect to another host but not Helicone's headers, and for the answer to be
-noted. The tests hold both over the oldest and the newest version.
+``Authorization`` off a redirect to another host but not Helicone's headers, and to see the answer.
+The tests hold both over the oldest and the newest version.
 """
 
 from __future__ import annotations
