@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, Final
 
-from opentelemetry.trace import Span
+from opentelemetry import trace
 
 from otel_helicone.injection.answers import note_answer_headers
 from otel_helicone.injection.plain_requests import (
@@ -36,11 +36,12 @@ __all__ = ["install", "origin_of_url"]
 class _Call:
     """One call of a session, with all its hops."""
 
-    __slots__ = ("span", "urls")
+    __slots__ = ("goes_to_helicone", "span", "urls")
 
     def __init__(self) -> None:
-        self.span: Span | None = None
-        """The span that the last hop was sent in, if it went to Helicone."""
+        # The caller's: one of OpenTelemetry's for the request has ended when the answer is seen.
+        self.span = trace.get_current_span()
+        self.goes_to_helicone = False
         self.urls: list[Any] = []
 
 
@@ -100,7 +101,7 @@ def _calling(request: Callable[..., Awaitable[Any]]) -> Method:
 
 
 def _note(answer: Any, call: _Call) -> None:
-    if call.span is not None:
+    if call.goes_to_helicone:
         note_answer_headers(answer, call.span)
 
 
@@ -117,14 +118,14 @@ def _sending(send: Method) -> Method:
 
 def _prepare(request: Any) -> None:
     try:
-        url, call, span = request.url, _call.get(), None
+        url, call = request.url, _call.get()
+        goes_to_helicone = is_gateway(url.scheme, url.raw_host or "", url.port)
         if call is not None:
+            call.goes_to_helicone = goes_to_helicone
             call.urls.append(url)
             if len(call.urls) > 1 and not keeps_credentials([*map(origin_of_url, call.urls)]):
                 take_off_helicone(request.headers)
-        if is_gateway(url.scheme, url.raw_host or "", url.port):
-            span = add_headers(origin_of_url(url), request.headers)
-        if call is not None:
-            call.span = span
+        if goes_to_helicone:
+            add_headers(origin_of_url(url), request.headers)
     except Exception:
         log_failure_once("adding session headers to a request")
