@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
+import aiohttp
 import httpx2
 import openai
+import urllib3
+from aiohttp import web
 from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor
@@ -85,6 +91,7 @@ def run(rounds: int) -> list[Goal]:
     print("A renamed request with a late id, among so many open spans of other traces")
     for others, figure in among.items():
         print(f"  {others:7}  {figure:.0f} µs")
+    elsewhere = _calls_elsewhere(rounds)
     added = {
         place: {name: figure - of_place[BARE] for name, figure in of_place.items()}
         for place, of_place in figures.items()
@@ -97,6 +104,10 @@ def run(rounds: int) -> list[Goal]:
         Goal.at_most("the first header at depth 1,000, in ms", first[True], 2),
         Goal.at_most("the same with stamp=False, in ms", first[False], 2),
         Goal.at_most("a rename among 100,000 spans against none", among[100_000] / among[0], 1.5),
+        *(
+            Goal.at_most(f"a request of {client} to another host, in µs", of[OURS] - of[BARE], 10)
+            for client, of in elsewhere.items()
+        ),
     ]
 
 
@@ -195,3 +206,54 @@ def _renamed_request(others: int) -> float:
         best = min(best, time.thread_time_ns() - started)
     assert len(held) == others // 5
     return best / 1000
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    """A pool whose connections answer at once, for what ``urlopen`` itself costs."""
+
+    def _make_request(self, *_: Any, **options: Any) -> urllib3.HTTPResponse:
+        return urllib3.HTTPResponse(b"{}", status=200, headers=options["headers"])
+
+
+def _calls_elsewhere(rounds: int) -> dict[str, dict[str, float]]:
+    """Return what requests cost that do not go to Helicone, bare and while injection is on."""
+    figures: dict[str, dict[str, float]] = {"urllib3": {}, "aiohttp": {}}
+    pool = _Pool("api.example.com")
+
+    def by_urllib3() -> float:
+        started = time.thread_time_ns()
+        for _ in range(100):
+            pool.urlopen("GET", "/v1/models", headers={"Authorization": "Bearer none"})
+        return (time.thread_time_ns() - started) / 100 / 1000
+
+    async def by_aiohttp() -> float:
+        async with _answering() as url, aiohttp.ClientSession() as http:
+            async with http.get(url):
+                pass
+            started = time.thread_time_ns()
+            for _ in range(100):
+                async with http.get(url):
+                    pass
+            return (time.thread_time_ns() - started) / 100 / 1000
+
+    for _ in range(rounds * 8):
+        for name in (BARE, OURS):
+            processor = HeliconeSpanProcessor(inject=name is OURS)
+            _note(figures["urllib3"], name, by_urllib3())
+            _note(figures["aiohttp"], name, asyncio.run(by_aiohttp()))
+            processor.shutdown()
+    for client, of_client in figures.items():
+        print_table(f"One request of {client} to another host", of_client, BARE)
+    return figures
+
+
+@asynccontextmanager
+async def _answering() -> AsyncIterator[str]:
+    """Serve an empty answer on this machine, in the same event loop."""
+
+    async def answer(_: web.BaseRequest) -> web.Response:
+        return web.Response()
+
+    server = await asyncio.get_running_loop().create_server(web.Server(answer), "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"

@@ -206,10 +206,12 @@ def test_a_variable_that_nothing_reads_is_noted(doctor: Doctor) -> None:
 
 def test_installed_clients_are_listed_with_whether_they_get_headers(doctor: Doctor) -> None:
     clients = {one["name"]: one for one in doctor("--json").json["installed"]["clients"]}
-    for name in ("httpx2", "httpx", "openai", "anthropic", "websockets"):
+    stacks = ("httpx2", "httpx", "requests", "urllib3", "aiohttp", "botocore", "websockets")
+    for name in (*stacks, "openai", "anthropic"):
         assert clients[name]["gets_headers"], name
         assert clients[name]["version"]
     assert clients["openai"]["remark"].startswith("sends through httpx")
+    assert clients["requests"]["remark"] == "sends through urllib3"
 
 
 def test_a_client_of_an_unknown_version_is_shown_without_headers(

@@ -29,10 +29,11 @@ __all__ = ["HeliconeSpanProcessor"]
 class HeliconeSpanProcessor(SpanProcessor):
     """Gives a traced application Helicone sessions.
 
-    Registered with a tracer provider, it makes every call to a Helicone gateway that an HTTP
-    client of ``httpx2`` or ``httpx`` sends, the openai client's for one, carry
-    ``Helicone-Session-Id``, ``-Path`` and ``-Name``: the trace is the session, the ancestry of the
-    current span is the path, the root span is the name. Headers that the caller set stay.
+    Registered with a tracer provider, it makes every call to a Helicone gateway, by an openai
+    client or another one on ``httpx2``, ``httpx``, ``requests``, ``urllib3``, ``aiohttp`` or
+    ``botocore``, carry ``Helicone-Session-Id``, ``-Path`` and ``-Name``: the trace is the session,
+    the ancestry of the current span is the path, the root span is the name. Headers that the caller
+    set stay.
 
     Example::
 

@@ -11,17 +11,29 @@ from typing import Final
 from otel_helicone.doctor.frameworks_found import FrameworkFound, find_frameworks
 from otel_helicone.doctor.limits_found import notes_on_limits
 from otel_helicone.doctor.requests_tried import adds_headers, is_instrumented
-from otel_helicone.injection.activation import HTTP_STACKS
 
 __all__ = ["ClientFound", "Installed", "look_around"]
 
 _TRIED: Final = ("httpx2", "httpx")
 # SDKs of providers, which send through one of the stacks above.
 _SDKS: Final = ("openai", "anthropic")
-_OTHER_STACKS: Final = ("requests", "aiohttp", "urllib3", "botocore")
-# Known by what a processor does to their classes.
-_WEBSOCKETS: Final = "websockets.asyncio.client"
-_REMEDY: Final = "put session_headers() on its requests, or log its calls with HeliconeSpanExporter"
+# Known by what a processor does to the classes of a module, their own or what they send through.
+_SENDING_MODULES: Final = {
+    "websockets": "websockets.asyncio.client",
+    "requests": "urllib3.connectionpool",
+    "aiohttp": "aiohttp.client",
+    "urllib3": "urllib3.connectionpool",
+    "botocore": "urllib3.connectionpool",
+}
+_REMARKS: Final = {
+    "websockets": "for handshakes",
+    "requests": "sends through urllib3",
+    "botocore": "sends through urllib3",
+}
+_UNKNOWN_VERSION: Final = (
+    "this version is not known: put session_headers() on its requests, or log its calls with"
+    " HeliconeSpanExporter"
+)
 _OPENTELEMETRY: Final = re.compile(
     r"opentelemetry-(api|sdk|instrumentation|distro|configuration|exporter-.+|instrumentation-.+)"
     r"|openinference-instrumentation-.+|logfire|traceloop-sdk|langfuse"
@@ -90,7 +102,7 @@ def look_around(environ: Mapping[str, str]) -> Installed:
 def _clients(found: Mapping[str, Distribution]) -> Iterator[ClientFound]:
     covered = {name: adds_headers(name) for name in _TRIED if name in found}
     for name, gets_headers in covered.items():
-        remark = "" if gets_headers else f"this version is not known: {_REMEDY}"
+        remark = "" if gets_headers else _UNKNOWN_VERSION
         yield _client(found[name], name, gets_headers, remark)
     for name in _SDKS:
         if name in found:
@@ -101,14 +113,11 @@ def _clients(found: Mapping[str, Distribution]) -> Iterator[ClientFound]:
             ]
             stack = "httpx2" if "httpx2" in needs else "httpx"
             yield _client(found[name], name, covered.get(stack, False), f"sends through {stack}")
-    if "websockets" in found:
-        gets_headers = is_instrumented(_WEBSOCKETS)
-        remark = "for handshakes" if gets_headers else f"this version is not known: {_REMEDY}"
-        yield _client(found["websockets"], "websockets", gets_headers, remark)
-    for name in _OTHER_STACKS:
+    for name, module in _SENDING_MODULES.items():
         if name in found:
-            gets_headers = name in HTTP_STACKS
-            yield _client(found[name], name, gets_headers, "" if gets_headers else _REMEDY)
+            gets_headers = is_instrumented(module)
+            remark = _REMARKS.get(name, "") if gets_headers else _UNKNOWN_VERSION
+            yield _client(found[name], name, gets_headers, remark)
 
 
 def _client(found: Distribution, name: str, gets_headers: bool, remark: str) -> ClientFound:

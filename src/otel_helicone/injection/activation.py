@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from types import ModuleType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from otel_helicone.ambient_spans.adapter import use_when_imported
 from otel_helicone.primitives.log_once import log_failure_once
@@ -17,15 +17,22 @@ from otel_helicone.settings.processor import ProcessorSettings
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
 
-__all__ = ["HTTP_STACKS", "activate", "deactivate"]
+__all__ = ["activate", "deactivate"]
 
-HTTP_STACKS: Final = ("httpx2", "httpx")
-"""The modules whose ``Client`` and ``AsyncClient`` are instrumented."""
+# The modules whose classes are instrumented, each with the module of this folder that does it:
+# imported when a processor asks for it and the other is there, not with the package.
+_INSTALLERS: Final = {
+    "httpx2": "httpx_clients",
+    "httpx": "httpx_clients",
+    "urllib3.connectionpool": "urllib3_pools",
+    "requests.sessions": "requests_sessions",
+    "aiohttp.client": "aiohttp_sessions",
+    "lm15.transports": "lm15_transports",
+    "dspy._vendor.lm15.transports": "lm15_transports",
+    "websockets.client": "websockets",
+    "websockets.asyncio.client": "websockets",
+}
 
-_WEBSOCKETS: Final = ("websockets.client", "websockets.asyncio.client")
-_MODULES: Final = (*HTTP_STACKS, *_WEBSOCKETS)
-
-# What puts headers on requests is imported when a processor asks for it, not with the package.
 _lock = threading.RLock()
 _waiting_for_imports = False
 
@@ -53,7 +60,7 @@ def activate(processor: SpanProcessor, settings: ProcessorSettings) -> None:
         in_use.add(processor, settings)
         use_when_imported()
         if settings.inject:
-            for name in _MODULES:
+            for name in _INSTALLERS:
                 # None stands for a module whose import was blocked.
                 if sys.modules.get(name) is not None:
                     _install(name)
@@ -66,10 +73,9 @@ def deactivate(processor: SpanProcessor) -> None:
         was_injecting = in_use.injecting()
         in_use.remove(processor)
         if was_injecting and not in_use.injecting():
-            from otel_helicone.injection import clients, websockets
+            from otel_helicone.injection.replaced_methods import restore_methods
 
-            clients.uninstall_all()
-            websockets.uninstall()
+            restore_methods()
 
 
 def _wait_for_imports() -> None:
@@ -80,7 +86,7 @@ def _wait_for_imports() -> None:
         # one for each module is registered for the life of the process.
         from wrapt import register_post_import_hook
 
-        for name in _MODULES:
+        for name in _INSTALLERS:
             if name not in sys.modules:
                 register_post_import_hook(_on_import, name)
 
@@ -95,13 +101,7 @@ def _install(name: str) -> None:
     try:
         # Another thread may be in the middle of importing it: this waits for it.
         module = importlib.import_module(name)
-        if name in _WEBSOCKETS:
-            from otel_helicone.injection import websockets
-
-            websockets.install(module)
-        else:
-            from otel_helicone.injection import clients
-
-            clients.install(module)
+        installer: Any = importlib.import_module(f"otel_helicone.injection.{_INSTALLERS[name]}")
+        installer.install(module)
     except Exception:
         log_failure_once(f"instrumenting {name}")

@@ -19,9 +19,9 @@ NO_TRACE: Final = 0
 _MAX_TRACES: Final = 4096
 _MAX_CALLS: Final = 256
 _wanted = 0
-# The times of the answers, in nanoseconds since 1970, by trace id. Without a lock, for a signal
-# handler may come in between: each call on the dict and the deques is atomic.
-_calls: Final[dict[int, deque[int]]] = {}
+# The times of the answers, in nanoseconds since 1970, with their ids, by trace id. Without a lock,
+# for a signal handler may come in between: each call on the dict and the deques is atomic.
+_calls: Final[dict[int, deque[tuple[int, str]]]] = {}
 
 
 def want() -> None:
@@ -36,15 +36,18 @@ def unwant() -> None:
     _wanted -= 1
 
 
-def note(trace_id: int) -> None:
+def note(trace_id: int, request_id: str) -> None:
     """Note that Helicone has just answered a call whose own span was not the current one.
 
     Args:
         trace_id: the trace of the span that was current, or :data:`NO_TRACE`.
+        request_id: Helicone's id of the call, by which it is noted once.
     """
     if _wanted <= 0:
         return
-    _calls.setdefault(trace_id, deque(maxlen=_MAX_CALLS)).append(time.time_ns())
+    calls = _calls.setdefault(trace_id, deque(maxlen=_MAX_CALLS))
+    if all(known != request_id for _, known in tuple(calls)):
+        calls.append((time.time_ns(), request_id))
     while len(_calls) > _MAX_TRACES:
         try:
             _calls.pop(next(iter(_calls)), None)
@@ -60,13 +63,13 @@ def claim(trace_id: int, start: int, end: int) -> bool:
         start: when the call began, in nanoseconds since 1970.
         end: when it ended, likewise.
     """
-    times = _calls.get(trace_id)
-    if times is None:
+    calls = _calls.get(trace_id)
+    if calls is None:
         return False
-    for at in tuple(times):
-        if start <= at <= end:
+    for call in tuple(calls):
+        if start <= call[0] <= end:
             try:
-                times.remove(at)
+                calls.remove(call)
             except ValueError:
                 continue  # another thread has claimed it
             return True

@@ -9,20 +9,16 @@ client itself takes ``Authorization`` off when a redirect leads to another origi
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from types import ModuleType
-from typing import Any, Final, TypeAlias
+from typing import Any
 
 from otel_helicone.injection.plain_requests import add_headers, without_helicone
+from otel_helicone.injection.replaced_methods import Method, replace_method
 from otel_helicone.primitives.hosts import Origin
 from otel_helicone.primitives.log_once import log_failure_once
 
-__all__ = ["install", "uninstall"]
-
-_Method: TypeAlias = Callable[..., Any]
-
-# Each replaced method: the class and the name, what stands there now, and what stood there.
-_replaced: Final[dict[tuple[type, str], tuple[_Method, _Method]]] = {}
+__all__ = ["install"]
 
 
 def install(module: ModuleType) -> None:
@@ -38,23 +34,8 @@ def install(module: ModuleType) -> None:
     ):
         # Not by getattr: what `websockets.client` no longer has it looks for, with a warning.
         owner = vars(module).get(class_name)
-        method = vars(owner).get(name) if isinstance(owner, type) else None
-        if isinstance(owner, type) and callable(method) and (owner, name) not in _replaced:
-            replacement = wrap(method)
-            _replaced[owner, name] = (replacement, method)
-            setattr(owner, name, replacement)
-
-
-def uninstall() -> None:
-    """Leave the classes as they were found.
-
-    A method that somebody else has wrapped since stays, and does nothing as long as no processor
-    is in use.
-    """
-    for (owner, name), (replacement, method) in list(_replaced.items()):
-        if vars(owner).get(name) is replacement:
-            setattr(owner, name, method)
-            del _replaced[owner, name]
+        if isinstance(owner, type) and callable(vars(owner).get(name)):
+            replace_method(owner, name, wrap)
 
 
 class _Headers:
@@ -73,7 +54,7 @@ class _Headers:
         self._headers[name] = value
 
 
-def _sending(send: _Method) -> _Method:
+def _sending(send: Method) -> Method:
     @functools.wraps(send)
     def send_request(self: Any, request: Any) -> Any:
         try:
@@ -91,7 +72,7 @@ def _origin_of(uri: Any) -> Origin:
     return Origin.of("wss" if uri.secure else "ws", uri.host, uri.port)
 
 
-def _redirecting(process: _Method) -> _Method:
+def _redirecting(process: Method) -> Method:
     @functools.wraps(process)
     def process_redirect(self: Any, error: Exception) -> Any:
         to = process(self, error)

@@ -24,6 +24,7 @@ __all__ = [
 
 # The oldest first. A processor that was dropped without a shutdown leaves by its weak reference.
 _processors: list[tuple[ref[SpanProcessor], ProcessorSettings]] = []
+_injecting = False  # whether any of them does, for requests to ask
 
 # What is_gateway has answered, which every request of the application asks; emptied with each
 # change.
@@ -33,7 +34,9 @@ _known_origins: Final[dict[tuple[str, str, int | None], bool]] = {}
 
 def add(processor: SpanProcessor, settings: ProcessorSettings) -> None:
     """Note that a processor is in use; it is not kept alive."""
+    global _injecting
     _processors.append((ref(processor, _remove), settings))
+    _injecting = _injecting or settings.inject
     _known_origins.clear()
 
 
@@ -43,9 +46,10 @@ def remove(processor: SpanProcessor) -> None:
 
 
 def _remove(gone: ref[SpanProcessor]) -> None:
-    global _processors
+    global _processors, _injecting
     # A live reference equals another one to the same processor, a dead one only itself.
     _processors = [entry for entry in _processors if entry[0] is not gone and entry[0] != gone]
+    _injecting = any(settings.inject for _, settings in _processors)
     _known_origins.clear()
 
 
@@ -56,7 +60,7 @@ def is_any_in_use() -> bool:
 
 def injecting() -> bool:
     """Return whether any processor in use puts headers on requests."""
-    return any(settings.inject for _, settings in _processors)
+    return _injecting
 
 
 def settings_in_use() -> ProcessorSettings:
@@ -73,27 +77,33 @@ def gateway_in_use() -> Gateway | None:
     return None
 
 
-def is_gateway(scheme: str, host: str, port: int | None) -> bool:
+def is_gateway(
+    scheme: str, host: str, port: int | None, *, even_without_inject: bool = False
+) -> bool:
     """Return whether a request goes to Helicone, by the settings of any processor that injects.
 
     Args:
         scheme: the URL's scheme.
         host: the URL's host, in ASCII.
         port: the URL's port; None for the scheme's usual one.
+        even_without_inject: whether the settings of those that don't inject count too.
     """
+    if even_without_inject:
+        return _is_gateway(Origin.of(scheme, host, port), _processors)
     known = _known_origins.get((scheme, host, port))
     if known is None:
-        origin = Origin.of(scheme, host, port)
-        known = any(
-            gateway.matches(origin)
-            for _, settings in _processors
-            if settings.inject
-            for gateway in settings.gateway_hosts
-        )
+        injecting = [entry for entry in _processors if entry[1].inject]
+        known = _is_gateway(Origin.of(scheme, host, port), injecting)
         if len(_known_origins) >= _MAX_ORIGINS:
             _known_origins.clear()
         _known_origins[scheme, host, port] = known
     return known
+
+
+def _is_gateway(
+    origin: Origin, processors: list[tuple[ref[SpanProcessor], ProcessorSettings]]
+) -> bool:
+    return any(gateway.matches(origin) for _, used in processors for gateway in used.gateway_hosts)
 
 
 def is_helicone(host: str, port: int | None) -> bool:

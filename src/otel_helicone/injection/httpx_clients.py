@@ -1,4 +1,4 @@
-"""The HTTP clients whose requests get session headers: ``httpx2`` and ``httpx``, sync and async.
+"""Session headers on the requests of ``httpx2`` and ``httpx``, sync and async.
 
 Two methods of their client classes are replaced while injection is on. Both are private, because
 nothing public sees each hop of a redirect for clients that exist already: ``send`` sees the first
@@ -14,26 +14,21 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from otel_helicone.injection.answers import note_answer
 from otel_helicone.injection.headers import add_session_headers, take_off_helicone_headers
+from otel_helicone.injection.replaced_methods import Method, replace_method
 from otel_helicone.injection.routing import take_detour
 from otel_helicone.primitives.log_once import warn_once
 
 if TYPE_CHECKING:
     from otel_helicone.injection.http_types import Request, Response
 
-__all__ = ["install", "uninstall_all"]
+__all__ = ["install"]
 
 _SEND: Final = "_send_single_request"
 _REDIRECT: Final = "_build_redirect_request"
-
-_Replacement: TypeAlias = Callable[..., Any]
-
-# Each replaced method: the class, its name, what stands there now, and the class's own method
-# that stood there before, None where it was inherited.
-_replaced: Final[dict[tuple[type, str], tuple[_Replacement, _Replacement | None]]] = {}
 
 
 def install(module: ModuleType) -> None:
@@ -54,46 +49,11 @@ def install(module: ModuleType) -> None:
                 module.__name__,
             )
             continue
-        _replace(client, _SEND, wrap)
-        _replace(client, _REDIRECT, _redirecting)
+        replace_method(client, _SEND, wrap)
+        replace_method(client, _REDIRECT, _redirecting)
 
 
-def uninstall_all() -> None:
-    """Leave the client classes as they were found.
-
-    A method that somebody else has wrapped since can't be taken out from below; it stays, and does
-    nothing as long as no processor is in use.
-    """
-    for (client, name), (replacement, original) in list(_replaced.items()):
-        if client.__dict__.get(name) is not replacement:
-            continue
-        if original is None:
-            delattr(client, name)
-        else:
-            setattr(client, name, original)
-        del _replaced[client, name]
-
-
-def _replace(client: type, name: str, wrap: Callable[[_Replacement], _Replacement]) -> None:
-    known = _replaced.get((client, name))
-    if known is not None and _reaches(getattr(client, name), known[0]):
-        return
-    replacement = wrap(getattr(client, name))
-    _replaced[client, name] = (replacement, client.__dict__.get(name))
-    setattr(client, name, replacement)
-
-
-def _reaches(method: _Replacement, replacement: _Replacement) -> bool:
-    """Return whether a method is ours, or a wrapper around it that says so."""
-    found: _Replacement | None = method
-    while found is not None:
-        if found is replacement:
-            return True
-        found = getattr(found, "__wrapped__", None)
-    return False
-
-
-def _sending(send: _Replacement) -> _Replacement:
+def _sending(send: Method) -> Method:
     @functools.wraps(send)
     def _send_single_request(self: object, request: Request) -> Response:
         detour = take_detour(self, request)
@@ -118,7 +78,7 @@ def _sending(send: _Replacement) -> _Replacement:
     return _send_single_request
 
 
-def _sending_async(send: Callable[..., Awaitable[Response]]) -> _Replacement:
+def _sending_async(send: Callable[..., Awaitable[Response]]) -> Method:
     @functools.wraps(send)
     async def _send_single_request(self: object, request: Request) -> Response:
         detour = take_detour(self, request)
@@ -142,7 +102,7 @@ def _sending_async(send: Callable[..., Awaitable[Response]]) -> _Replacement:
     return _send_single_request
 
 
-def _redirecting(build: Callable[..., Request]) -> _Replacement:
+def _redirecting(build: Callable[..., Request]) -> Method:
     @functools.wraps(build)
     def _build_redirect_request(self: object, request: Request, response: Response) -> Request:
         redirected = build(self, request, response)
