@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import hypothesis
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -20,6 +22,18 @@ from otel_helicone.session_context import sent_names
 
 GATEWAY = "https://oai.helicone.ai/v1"
 HELICONE_AUTH = "Bearer sk-helicone-aaaaaaa-bbbbbbb-ccccccc-ddddddd"
+
+
+# How long an example takes is the machine's affair. (In CI, hypothesis's own profile says so too.)
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+if hypothesis.settings.get_current_profile_name() == "default":
+    hypothesis.settings.load_profile("any machine")
+
+# The readline library sets it for the processes that pytest-xdist starts. What the tests see printed
+# has the width that it has where nobody says how wide a terminal is.
+os.environ.pop("COLUMNS", None)
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def test_no_row_is_lost_and_none_is_there_twice() -> None:
         exporter = HeliconeSpanExporter(
             endpoint=server.url,
             api_key="sk-helicone-aaaaaaa-bbbbbbb-ccccccc-ddddddd",
-            timeout=15,
+            timeout=30,
         )
         for start in range(0, SPANS, BATCH):
             result = exporter.export(spans[start : start + BATCH])
