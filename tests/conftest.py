@@ -31,8 +31,8 @@ hypothesis.settings.register_profile(
 if hypothesis.settings.get_current_profile_name() == "default":
     hypothesis.settings.load_profile("any machine")
 
-# The readline library sets it for the processes that pytest-xdist starts. What the tests see printed
-# has the width that it has where nobody says how wide a terminal is.
+# The readline library sets it for the processes that pytest-xdist starts. What the tests see is
+# printed as where nobody says how wide a terminal is.
 os.environ.pop("COLUMNS", None)
 
 
