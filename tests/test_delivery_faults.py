@@ -104,7 +104,8 @@ class FaultServer:
         elif name == "drop":
             return False
         elif name == "hang":
-            await asyncio.sleep(60)
+            await asyncio.sleep(float(argument or 60))
+            return False
         elif name == "headers only":
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n")
             await asyncio.sleep(60)
@@ -235,7 +236,7 @@ def send_through_a_bad_server(make: Make, count: int) -> None:
             (0.0070, "status:503:x"),
             (0.0100, "drop"),
             (0.0110, "reset in body"),
-            (0.0113, "hang"),
+            (0.0113, "hang:5"),
             (0.0116, "late:2"),
         )
         return next((fault for below, fault in faults if roll < below), OK)
@@ -245,7 +246,7 @@ def send_through_a_bad_server(make: Make, count: int) -> None:
         delivery = make(server)
         outcomes: list[Outcome] = []
         senders = [
-            threading.Thread(target=lambda part=part: outcomes.append(delivery.send(part, 120)))
+            threading.Thread(target=lambda part=part: outcomes.append(delivery.send(part, 900)))
             for part in (posts[: count // 3], posts[count // 3 :])
         ]
         for sender in senders:
