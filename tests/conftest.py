@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
+import httpx2
 import hypothesis
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -30,6 +32,10 @@ hypothesis.settings.register_profile(
 )
 if hypothesis.settings.get_current_profile_name() == "default":
     hypothesis.settings.load_profile("any machine")
+
+# Their clients would give up after 5 s, which a busy machine may take.
+for _default in (httpx._config.DEFAULT_TIMEOUT_CONFIG, httpx2._config.DEFAULT_TIMEOUT_CONFIG):
+    _default.connect = _default.read = _default.write = _default.pool = 120.0
 
 # The readline library sets it for the processes that pytest-xdist starts. What the tests see is
 # printed as where nobody says how wide a terminal is.
