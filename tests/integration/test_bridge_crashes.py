@@ -193,7 +193,7 @@ def kill_at_random_moments(bridge: BridgeProcess, seed: int, times: int = KILLS)
     bridge.start()
 
 
-def until(there: Callable[[], bool], seconds: float = 240) -> None:
+def until(there: Callable[[], bool], seconds: float = 600) -> None:
     """Wait until something holds, no longer than this."""
     deadline = time.monotonic() + seconds
     while not there():
@@ -220,7 +220,7 @@ def report(load: Load, came: str) -> None:
 
 def stored(helicone: LocalHelicone, expected: int) -> dict[str, Place]:
     """Wait until so many rows are there; give them all, having seen that none is there twice."""
-    rows = rows_of(helicone, expected)
+    rows = rows_of(helicone, expected, seconds=600)
     assert [
         key for key, count in Counter(row.request_id for row in rows).items() if count > 1
     ] == []
