@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
+import httpx2
+import hypothesis
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -20,6 +24,22 @@ from otel_helicone.session_context import sent_names
 
 GATEWAY = "https://oai.helicone.ai/v1"
 HELICONE_AUTH = "Bearer sk-helicone-aaaaaaa-bbbbbbb-ccccccc-ddddddd"
+
+
+# How long an example takes is the machine's affair. (In CI, hypothesis's own profile says so too.)
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+if hypothesis.settings.get_current_profile_name() == "default":
+    hypothesis.settings.load_profile("any machine")
+
+# Their clients would give up after 5 s, which a busy machine may take.
+for _default in (httpx._config.DEFAULT_TIMEOUT_CONFIG, httpx2._config.DEFAULT_TIMEOUT_CONFIG):
+    _default.connect = _default.read = _default.write = _default.pool = 120.0
+
+# The readline library sets it for the processes that pytest-xdist starts. What the tests see is
+# printed as where nobody says how wide a terminal is.
+os.environ.pop("COLUMNS", None)
 
 
 @pytest.fixture

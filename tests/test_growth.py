@@ -60,10 +60,10 @@ def test_a_rename_and_a_late_id_cost_the_same_among_many_open_spans(
     tracer = make_tracing(inject=False, stamp=stamp).tracer
     alone = calls_of(lambda: renamed_request(tracer))
     others = []
-    for _ in range(20_000):
+    for _ in range(2_000):
         root = tracer.start_span("other", Context())
         others += [root, *(tracer.start_span("s", set_span_in_context(root)) for _ in range(4))]
-    assert len(open_spans) >= 100_000
+    assert len(open_spans) >= 10_000
     assert calls_of(lambda: renamed_request(tracer)) == alone
 
 

@@ -297,7 +297,9 @@ def test_redact_sees_each_body_before_it_leaves(make_application: MakeApplicatio
 
 
 @pytest.mark.parametrize(
-    "redact", [lambda body: 1 / 0, lambda body: None, lambda body: "text"], ids=str
+    "redact",
+    [lambda body: 1 / 0, lambda body: None, lambda body: "text"],
+    ids=["raises", "gives nothing", "gives text"],
 )
 def test_a_failing_redaction_costs_the_content_and_not_the_log(
     make_application: MakeApplication, redact: Any, caplog: Any

@@ -105,7 +105,12 @@ def status(code: int, **headers: str) -> Answer:
 
 
 def hang(_handler: Handler) -> None:
-    threading.Event().wait(1.0)
+    threading.Event().wait(60)
+
+
+def after(seconds: float) -> openai.Timeout:
+    """Return a timeout for an answer that does not come."""
+    return openai.Timeout(60, read=seconds)
 
 
 def reset(handler: Handler) -> None:
@@ -156,8 +161,8 @@ SCENARIOS = [
     Scenario("a wrong key", [status(401)]),
     Scenario("a bad request", [status(400)]),
     Scenario("nothing there", [status(404)]),
-    Scenario("a timeout", [hang], options={"timeout": 0.15, "max_retries": 0}),
-    Scenario("a timeout, then an answer", [hang, ok], attempts=2, options={"timeout": 0.3}),
+    Scenario("a timeout", [hang], options={"timeout": after(0.15), "max_retries": 0}),
+    Scenario("a timeout, then an answer", [hang, ok], attempts=2, options={"timeout": after(2)}),
     Scenario("a stream", [stream], call={"stream": True}),
     Scenario("a stream that breaks off", [dies_in_mid_stream], call={"stream": True}),
     Scenario("a stream that is refused", [status(400)], call={"stream": True}),

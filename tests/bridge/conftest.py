@@ -90,7 +90,7 @@ class RunningBridge:
         self._failures: list[BaseException] = []
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
-        assert self._started.wait(30)
+        assert self._started.wait(120)
         for failure in self._failures:
             self._thread.join()
             raise failure
@@ -103,7 +103,7 @@ class RunningBridge:
         trace: TracebackType | None,
     ) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(30)
+        self._thread.join(120)
         assert not self._thread.is_alive()
 
     def _run(self) -> None:
@@ -132,7 +132,7 @@ class RunningBridge:
         """Send a request for ``/v1/traces``; protobuf where no header says otherwise."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return httpx2.post(
-            f"{self.url}/v1/traces", content=body, headers={**PROTOBUF, **named}, timeout=30
+            f"{self.url}/v1/traces", content=body, headers={**PROTOBUF, **named}, timeout=120
         )
 
     def send(self, *spans: ReadableSpan) -> None:
@@ -171,7 +171,7 @@ def bridge(make_bridge: MakeBridge) -> Iterator[RunningBridge]:
         yield bridge
 
 
-def rows_of(helicone: LocalHelicone, count: int, seconds: float = 15) -> list[RequestRecord]:
+def rows_of(helicone: LocalHelicone, count: int, seconds: float = 120) -> list[RequestRecord]:
     """Wait until so many requests are stored, and give them all."""
     deadline = time.monotonic() + seconds
     while True:

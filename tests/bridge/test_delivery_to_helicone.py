@@ -59,7 +59,7 @@ def ids_of(spans: Sequence[ReadableSpan]) -> list[str]:
     return [request_id_of((span.context.trace_id, span.context.span_id)) for span in spans]
 
 
-def until(there: Callable[[], bool], seconds: float = 30) -> None:
+def until(there: Callable[[], bool], seconds: float = 120) -> None:
     """Wait until something holds."""
     deadline = time.monotonic() + seconds
     while not there():
@@ -87,7 +87,7 @@ def refusing(poison: Collection[str], answer: str) -> Plan:
 
 def send_until_given_up(bridge: RunningBridge, count: int) -> None:
     """Send calls that are taken, until so many logs are given up."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while bridge.metrics()["logs_dead"] < count:
         assert time.monotonic() < deadline
         bridge.send(*calls(2))

@@ -68,7 +68,7 @@ def send(bridge: RunningBridge, *spans: OTLPSpan) -> None:
 def check_well(bridge: RunningBridge, helicone: LocalHelicone) -> None:
     """See that an ordinary call still comes through."""
     send(bridge, llm(1, trace=2**100))
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not (found := helicone.store.requests(f"{2**100:032x}")):
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -365,7 +365,7 @@ def test_a_very_deep_chain(make_bridge: MakeBridge, helicone: LocalHelicone, ord
     spans = chain(20_000)
     with make_bridge(wait=2) as bridge:
         send(bridge, *(spans if order == "root first" else reversed(spans)))
-        rows = rows_of(helicone, 200, seconds=60)
+        rows = rows_of(helicone, 200)
     assert len(rows) == 200
     assert max(len(path) for path in paths(rows)) < 2000
 

@@ -43,7 +43,7 @@ class BridgeProcess(Process):
         ours = {"HELICONE_API_KEY": KEY, "PYTHONUNBUFFERED": "1", **(environment or {})}
         super().__init__(command, spool.parent, f"bridge-{self.port}", ours)
 
-    def start(self, timeout: float = 60, *, until_ready: bool = True) -> None:
+    def start(self, timeout: float = 120, *, until_ready: bool = True) -> None:
         """Start it; where it was killed or stopped before, again.
 
         Args:
@@ -56,7 +56,7 @@ class BridgeProcess(Process):
     def is_ready(self) -> bool:
         return not self._waits_until_ready or self._get("/readyz")[0] == 200
 
-    def stop(self, timeout: float = 60) -> None:
+    def stop(self, timeout: float = 120) -> None:
         """Ask it to end, and see it end well."""
         process = self._process
         super().stop(timeout)
@@ -81,7 +81,7 @@ class BridgeProcess(Process):
         return self._process
 
     def _get(self, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()

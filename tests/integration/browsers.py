@@ -107,6 +107,7 @@ class Browser:
             locale="en-GB",
             timezone_id="UTC",
         )
+        context.set_default_timeout(120_000)
         visit = Visit(context.new_page(), host)
 
         def on_request(request: Any) -> None:

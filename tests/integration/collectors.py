@@ -19,6 +19,7 @@ from typing import Self
 import httpx2
 
 from tests.integration.conftest import missing
+from tests.ports import free_port as free_port
 
 REPOSITORY = Path(__file__).parents[2]
 CONFIGURATIONS = REPOSITORY / "examples" / "collector"
@@ -58,13 +59,6 @@ def find_kafka() -> Path:
     return broker
 
 
-def free_port() -> int:
-    """Give a loopback port that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
-
-
 class Process:
     """A program that runs until it is stopped, and can be started again."""
 
@@ -102,7 +96,7 @@ class Process:
         """All that it wrote, of every start."""
         return self._log.read_text("utf-8", "replace") if self._log.exists() else ""
 
-    def start(self, timeout: float = 20) -> None:
+    def start(self, timeout: float = 120) -> None:
         """Start it, and wait till it is ready."""
         assert self._process is None, f"{self.name} runs already"
         with self._log.open("ab") as log:
@@ -124,7 +118,7 @@ class Process:
     def is_ready(self) -> bool:
         raise NotImplementedError
 
-    def stop(self, timeout: float = 20) -> None:
+    def stop(self, timeout: float = 120) -> None:
         """Ask it to end, and wait till it did."""
         self._end(signal.SIGTERM, timeout)
 

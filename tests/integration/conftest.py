@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,6 +14,8 @@ from typing import Any, NoReturn
 
 import httpx2
 import pytest
+
+from tests.ports import free_port
 
 HERE = Path(__file__).parent
 FIXTURES = {
@@ -109,13 +110,12 @@ def server_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LLMServ
         missing("aimock (npm install --prefix tests/integration)")
     fixtures = tmp_path_factory.mktemp("aimock") / "fixtures.json"
     fixtures.write_text(json.dumps(FIXTURES), "utf-8")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     host = f"127.0.0.1:{port}"
     command = [str(program), "-p", str(port), "-h", "127.0.0.1", "-f", str(fixtures)]
     process = subprocess.Popen([*command, "--log-level", "silent"])
     try:
-        for _ in range(200):
+        for _ in range(2400):
             try:
                 httpx2.get(f"http://{host}/__aimock/journal")
                 break
@@ -125,7 +125,7 @@ def server_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LLMServ
         yield LLMServer(host)
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
 
 
 @pytest.fixture

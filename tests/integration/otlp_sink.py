@@ -70,14 +70,14 @@ class OTLPSink:
         """Give how often each span came, by its trace id and its span id."""
         return Counter((span.trace_id, span.span_id) for span in self.spans())
 
-    def wait_for_spans(self, number: int, timeout: float = 30) -> list[ReceivedSpan]:
+    def wait_for_spans(self, number: int, timeout: float = 120) -> list[ReceivedSpan]:
         """Wait till so many different spans came; give all."""
         self._wait(
             lambda: len({s.span_id for r in self.requests for s in r.spans}) >= number, timeout
         )
         return self.spans()
 
-    def wait_for_refused(self, number: int, timeout: float = 30) -> None:
+    def wait_for_refused(self, number: int, timeout: float = 120) -> None:
         """Wait till so many requests were refused."""
         self._wait(lambda: len(self.refused_at) >= number, timeout)
 

@@ -104,7 +104,7 @@ class Traces:
 
 def post(bridge: BridgeProcess, body: bytes) -> int:
     """Send spans to the bridge; give the status of its answer, 0 where there is none."""
-    connection = http.client.HTTPConnection("127.0.0.1", bridge.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", bridge.port, timeout=120)
     try:
         connection.request("POST", "/v1/traces", body, PROTOBUF)
         answer = connection.getresponse()
@@ -193,7 +193,7 @@ def kill_at_random_moments(bridge: BridgeProcess, seed: int, times: int = KILLS)
     bridge.start()
 
 
-def until(there: Callable[[], bool], seconds: float = 60) -> None:
+def until(there: Callable[[], bool], seconds: float = 600) -> None:
     """Wait until something holds, no longer than this."""
     deadline = time.monotonic() + seconds
     while not there():
@@ -220,7 +220,7 @@ def report(load: Load, came: str) -> None:
 
 def stored(helicone: LocalHelicone, expected: int) -> dict[str, Place]:
     """Wait until so many rows are there; give them all, having seen that none is there twice."""
-    rows = rows_of(helicone, expected, seconds=60)
+    rows = rows_of(helicone, expected, seconds=600)
     assert [
         key for key, count in Counter(row.request_id for row in rows).items() if count > 1
     ] == []

@@ -89,7 +89,7 @@ def in_file(path: Path) -> Counter[tuple[str, str]]:
     )
 
 
-def wait_until(holds: Callable[[], bool], timeout: float = 15) -> None:
+def wait_until(holds: Callable[[], bool], timeout: float = 120) -> None:
     end = time.monotonic() + timeout
     while not holds():
         assert time.monotonic() < end, f"not so in {timeout} s"

@@ -133,7 +133,7 @@ def run_in_node(url: str) -> str:
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
@@ -158,7 +158,7 @@ def test_the_tree_is_the_one_that_the_processor_gives_for_the_same_program(
     environment = {"OTEL_HELICONE_BRIDGE": bridge.url}
     with Collector(HERE / "collector" / "fan-out.yaml", tmp_path, environment) as collector:
         traces = [run_in_python(collector.traces_url), run_in_node(collector.traces_url)]
-        rows = rows_of(helicone, 8, seconds=30)
+        rows = rows_of(helicone, 8)
     direct = as_the_processor_has_it(tmp_path)
     assert sorted(str(row[0]) for row in direct) == PATHS
     for trace_id in traces:
@@ -183,7 +183,7 @@ def test_the_collector_may_send_in_other_forms(
     }
     with Collector(HERE / "collector" / "fan-out.yaml", tmp_path, environment) as collector:
         trace_id = run_in_python(collector.traces_url)
-        rows = rows_of(helicone, 4, seconds=30)
+        rows = rows_of(helicone, 4)
     assert sorted(str(row.session_path) for row in of_session(rows, trace_id)) == PATHS
 
 
@@ -197,7 +197,7 @@ def test_files_of_the_collector_are_replayed(
     with Collector(HERE / "collector" / "fan-out.yaml", tmp_path, environment) as collector:
         run_in_python(collector.traces_url)
         run_in_node(collector.traces_url)
-        sent = what_is_seen(rows_of(helicone, 8, seconds=30))
+        sent = what_is_seen(rows_of(helicone, 8))
     monkeypatch.setenv("HELICONE_API_KEY", KEY)
     for name in ("traces.json", "traces.json.zstd", "traces.proto", "traces.proto.zstd"):
         store = tmp_path / f"{name}.db"
@@ -264,7 +264,7 @@ def test_a_collector_that_is_killed_loses_nothing_that_it_took(
         finally:
             ended.set()
             thread.join(60)
-        rows = rows_of(helicone, 4 * len(traces), seconds=60)
+        rows = rows_of(helicone, 4 * len(traces))
     assert len(traces) > kills
     assert len(taken.spans) == 7 * len(traces)
     assert len(rows) == 4 * len(traces)
@@ -286,7 +286,7 @@ def test_a_full_spool_is_backpressure_and_no_loss(tmp_path: Path) -> None:
         environment["OTEL_HELICONE_QUEUE"] = str(tmp_path / "queue")
         collector = stack.enter_context(Collector("persistent-queue.yaml", tmp_path, environment))
         provider, tracer = tracer_to(exporter_to(collector.traces_url))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while 'requests_refused_total{reason="full"}' not in bridge.metrics():
             for _ in range(50):
                 ask(tracer, "Tell me everything.", "word " * 4000)
@@ -295,7 +295,7 @@ def test_a_full_spool_is_backpressure_and_no_loss(tmp_path: Path) -> None:
             assert time.monotonic() < deadline
         assert collector.metrics().get("otelcol_exporter_queue_size", 0) > 0
         helicone = stack.enter_context(LocalHelicone(store, port, latency=0, api_keys=[KEY]))
-        rows = rows_of(helicone, calls, seconds=60)
+        rows = rows_of(helicone, calls)
         provider.shutdown()
         metrics = collector.metrics()
     assert len(rows) == calls
@@ -330,7 +330,7 @@ def test_two_bridges_behind_load_balancing_get_whole_traces(
         provider, tracer = tracer_to(exporter_to(front.traces_url))
         traces = [trip(tracer) for _ in range(40)]
         provider.force_flush()
-        rows_of(helicone, 4 * len(traces), seconds=30)
+        rows_of(helicone, 4 * len(traces))
         shares = [bridge.metrics()["logs_sent_total"] for bridge in bridges]
         assert all(share > 0 and share % 4 == 0 for share in shares), shares
         # One is stopped while traces go on, and started again where it was.
@@ -339,7 +339,7 @@ def test_two_bridges_behind_load_balancing_get_whole_traces(
         traces += [trip(tracer) for _ in range(40)]
         provider.force_flush()
         stack.enter_context(RunningBridge(helicone.url, spools[1], {"wait": 30, "port": port}))
-        rows = rows_of(helicone, 4 * len(traces), seconds=60)
+        rows = rows_of(helicone, 4 * len(traces))
         provider.shutdown()
     assert len(rows) == 4 * len(traces)
     for trace_id in traces:

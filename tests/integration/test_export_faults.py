@@ -20,7 +20,7 @@ FAULTS = {
     "status:503:x": 0.015,
     "drop": 0.015,
     "reset in body": 0.015,
-    "hang": 0.0003,
+    "hang:5": 0.0003,
     "late:2": 0.0003,
 }
 
@@ -38,7 +38,7 @@ def test_no_row_is_lost_and_none_is_there_twice() -> None:
         exporter = HeliconeSpanExporter(
             endpoint=server.url,
             api_key="sk-helicone-aaaaaaa-bbbbbbb-ccccccc-ddddddd",
-            timeout=15,
+            timeout=240,
         )
         for start in range(0, SPANS, BATCH):
             result = exporter.export(spans[start : start + BATCH])

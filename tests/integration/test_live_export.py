@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import socket
 import subprocess
 import time
 import warnings
@@ -33,6 +32,7 @@ from otel_helicone import HeliconeSpanExporter, HeliconeSpanProcessor
 from otel_helicone.local.server import LocalHelicone
 from otel_helicone.local.storage.records import RequestRecord
 from tests.integration.conftest import HERE, missing, require
+from tests.ports import free_port
 
 HELICONE_KEY = "sk-helicone-aaaaaaa-bbbbbbb-ccccccc-ddddddd"
 MODEL = "gpt-4o-mini"
@@ -95,13 +95,12 @@ def llm_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         missing("aimock (npm install --prefix tests/integration)")
     fixtures = tmp_path_factory.mktemp("aimock") / "fixtures.json"
     fixtures.write_text(json.dumps(FIXTURES), "utf-8")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     host = f"127.0.0.1:{port}"
     command = [str(program), "-p", str(port), "-h", "127.0.0.1", "-f", str(fixtures)]
     process = subprocess.Popen([*command, "--log-level", "silent"])
     try:
-        for _ in range(200):
+        for _ in range(2400):
             try:
                 httpx2.get(f"http://{host}/__aimock/journal")
                 break
@@ -111,7 +110,7 @@ def llm_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield host
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
 
 
 # --- an application, and the rows that it leaves --------------------------------------------------

@@ -253,10 +253,10 @@ def live(case: Case, folder: Path) -> Seen:
                     env=environment,
                     capture_output=True,
                     text=True,
-                    timeout=120,
+                    timeout=600,
                     check=False,
                 )
-                assert helicone.settle(60)
+                assert helicone.settle(240)
                 rows = list(helicone.store.requests())
         finally:
             server.shutdown()

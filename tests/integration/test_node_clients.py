@@ -38,7 +38,7 @@ def run(*arguments: str) -> dict[str, Any]:
         env={name: value for name, value in os.environ.items() if not name.startswith(others)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert (ended.returncode, ended.stderr) == (0, "")

@@ -269,7 +269,7 @@ def test_a_running_session_fills_while_one_watches(browser: Browser, stores: Sto
             link = visit.page.get_by_role("link", name="first").first
             link.focus()
             ask("/second")
-            visit.page.get_by_text("second").first.wait_for(timeout=10_000)
+            visit.page.get_by_text("second").first.wait_for(timeout=60_000)
             # The reader's place is kept.
             assert "first" in visit.focused()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ import pytest
 
 from otel_helicone.local.server import LocalHelicone
 from tests.integration.conftest import require
+from tests.ports import free_port
 
 APPLICATION = '''
 import os
@@ -50,7 +50,7 @@ def handle(name):
         with tracer.start_as_current_span("ask"):
             # A client of its own: an open connection is not to be shared with a forked process.
             url = HELICONE + "/v1/chat/completions"
-            httpx2.post(url, json=body, headers=AUTH, timeout=30).raise_for_status()
+            httpx2.post(url, json=body, headers=AUTH, timeout=120).raise_for_status()
         with tracer.start_as_current_span("ask elsewhere"):
             tracer.start_span("chat gpt-4o-mini", kind=SpanKind.CLIENT, attributes=CALL).end()
     return str(os.getpid())
@@ -201,7 +201,7 @@ class Helicone:
             cwd=self.folder,
             env=self.environment(**environment),
             check=True,
-            timeout=60,
+            timeout=120,
         )
 
     @contextmanager
@@ -216,14 +216,14 @@ class Helicone:
         try:
             yield process
             process.send_signal(signal.SIGTERM)
-            process.wait(timeout=20)  # nothing hangs at the end either
+            process.wait(timeout=120)  # nothing hangs at the end either
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-                process.wait(timeout=10)
+                process.wait(timeout=60)
 
     def wait_for_rows(self, count: int) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while len(self.local.store.requests()) < count and time.monotonic() < deadline:
             time.sleep(0.05)
 
@@ -264,22 +264,20 @@ def helicone(tmp_path: Path) -> Iterator[Helicone]:
 
 @pytest.fixture
 def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        number: int = free.getsockname()[1]
-        return number
+    return free_port()
 
 
 def ask_until_two_have_answered(port: int, process: subprocess.Popen[bytes]) -> list[str]:
     """Send requests until each of the two workers has answered some; give their names."""
     names: list[str] = []
     workers: set[str] = set()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while (len(workers) < 2 or len(names) < 10) and time.monotonic() < deadline:
         assert process.poll() is None, "the server ended by itself"
         name = f"r{len(names)}"
         try:
             # Each on a connection of its own, for whichever worker takes it.
-            answer = httpx2.get(f"http://127.0.0.1:{port}/{name}", timeout=20)
+            answer = httpx2.get(f"http://127.0.0.1:{port}/{name}", timeout=120)
         except httpx2.ConnectError:
             time.sleep(0.1)
             continue
@@ -329,7 +327,7 @@ def test_celery_prefork(helicone: Helicone, monkeypatch: pytest.MonkeyPatch) -> 
             cwd=helicone.folder,
             env=helicone.environment(TEST_FOLDER=str(broker)),
             check=True,
-            timeout=60,
+            timeout=120,
         )
         expected = both("start", *names)
         helicone.wait_for_rows(expected.total())

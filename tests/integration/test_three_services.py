@@ -17,7 +17,6 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,9 +29,10 @@ from otel_helicone.local.server import LocalHelicone
 from otel_helicone.local.storage.records import RequestRecord
 from tests.integration.conftest import HERE, missing, require
 from tests.integration.three_services.programs import PROGRAMS
+from tests.ports import free_port
 
 # How long to wait for what is polled for: five processes start slowly on a busy machine.
-SECONDS = 60
+SECONDS = 120
 
 
 @dataclass
@@ -74,10 +74,10 @@ class Services:
             process.terminate()
         for process in self.processes.values():
             try:
-                process.wait(timeout=10)
+                process.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait(timeout=10)
+                process.wait(timeout=60)
 
     def check_that_all_run(self) -> None:
         ended = {name: process.poll() for name, process in self.processes.items()}
@@ -147,7 +147,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
 
 
 def start_all(services: Services, node: str) -> None:
-    ports = free_ports(4)
+    ports = [free_port() for _ in range(4)]
     library = {"HELICONE_GATEWAY_HOSTS": services.helicone.host}
     uvicorn = (sys.executable, "-m", "uvicorn", "--log-level", "warning")
     for name, more in (
@@ -162,14 +162,6 @@ def start_all(services: Services, node: str) -> None:
     nothing_leaves = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")}
     program = str(HERE / "three_services" / "service.cjs")
     services.start_at(ports.pop(), "forwarder", node, program, **nothing_leaves)
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [
-            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
-        ]
-        return [int(each.getsockname()[1]) for each in sockets]
 
 
 TREE = [

@@ -87,7 +87,7 @@ def request_reader() -> Callable[[socket.socket], bytes]:
 
 def _raw_request(helicone: LocalHelicone, request: bytes) -> RawAnswer:
     host, _, port = helicone.host.partition(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(request)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     head, _, body = answer.partition(b"\r\n\r\n")

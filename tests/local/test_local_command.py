@@ -131,7 +131,7 @@ def test_serve_says_where_it_is_and_stops_clean(tmp_path: Path, number: signal.S
         base_url = lines[2].split()[1]
         httpx2.get(f"{base_url}/models", trust_env=False)
         process.send_signal(number)
-        rest, errors = process.communicate(timeout=20)
+        rest, errors = process.communicate(timeout=120)
     assert process.returncode == 0
     assert errors == ""
     assert f'otel-helicone sessions --store "{store}"' in lines[6]

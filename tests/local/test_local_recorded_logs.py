@@ -84,7 +84,7 @@ def send(helicone: LocalHelicone, case: dict[str, Any]) -> tuple[int, dict[str, 
         lines.append(f"{name}: {written_out(value).replace('{{HELICONE_KEY}}', KEY)}")
     lines.append(f"Content-Length: {len(payload)}")
     host, _, port = helicone.host.partition(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + payload)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     head, _, rest = answer.partition(b"\r\n\r\n")

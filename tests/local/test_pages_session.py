@@ -331,7 +331,7 @@ def events(lines: Iterator[str], most: int) -> list[str]:
 
 def test_pages_are_told_when_something_was_stored(serve: Serve) -> None:
     browser = serve(call())
-    with browser.http.stream("GET", "/live", timeout=10) as watching:
+    with browser.http.stream("GET", "/live", timeout=60) as watching:
         lines = watching.iter_lines()
         assert next(lines) == "retry: 2000"
         chat = {"model": "gpt-4o-mini", "messages": []}
