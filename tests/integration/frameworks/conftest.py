@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +14,6 @@ from tests.integration.conftest import missing
 from tests.integration.frameworks.model_server import ModelServer, serve_model
 from tests.integration.frameworks.running import KEY, Framework
 
-ROOT = Path(__file__).parents[3]
-REQUIREMENTS = ROOT / "requirements" / "frameworks.txt"
 LIST_INSTRUMENTORS = (
     "from importlib.metadata import entry_points as found\n"
     "print(*{each.name for each in found(group='opentelemetry_instrumentor')})"
@@ -27,37 +22,14 @@ LIST_INSTRUMENTORS = (
 
 @pytest.fixture(scope="session")
 def framework() -> Framework:
-    """Make the environment, once for each state of its requirements: it takes a minute."""
-    made = b"".join(file.read_bytes() for file in (REQUIREMENTS, ROOT / "pyproject.toml"))
-    key = hashlib.sha256(made + sys.version.encode()).hexdigest()[:12]
-    folder = ROOT / ".venvs" / f"frameworks-{key}"
-    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
-    if not (folder / "complete").exists():
-        _make(folder, python)
+    """Find the environment with the frameworks; ``scripts/frameworks`` makes it, and names it."""
+    named = os.environ.get("OTEL_HELICONE_FRAMEWORKS")
+    if named is None:
+        missing("the environment of the frameworks (scripts/frameworks)")
     listed = subprocess.run(
-        [str(python), "-c", LIST_INSTRUMENTORS], capture_output=True, text=True, check=True
+        [named, "-c", LIST_INSTRUMENTORS], capture_output=True, text=True, check=True
     )
-    return Framework(python, frozenset(listed.stdout.split()))
-
-
-def _make(folder: Path, python: Path) -> None:
-    uv = shutil.which("uv") or next(map(str, (ROOT / ".venvs").glob("tools-*/bin/uv")), None)
-    if uv is None:
-        missing("uv, which makes the environment of the frameworks")
-    for command in (
-        ["venv", "--clear", "--python", sys.executable, str(folder)],
-        ["pip", "install", "--python", str(python), "--require-hashes", "-r", str(REQUIREMENTS)],
-        [
-            *("pip", "install", "--python", str(python), "--no-deps", "--no-build-isolation"),
-            *("-e", str(ROOT)),
-        ],
-    ):
-        done = subprocess.run(
-            [uv, *command[:1], "--quiet", *command[1:]], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            missing(f"what the frameworks need ({done.stderr[-2000:]})")
-    (folder / "complete").touch()
+    return Framework(Path(named), frozenset(listed.stdout.split()))
 
 
 @pytest.fixture
