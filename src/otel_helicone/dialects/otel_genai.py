@@ -16,6 +16,7 @@ from otel_helicone.dialects.dialect import (
     text,
 )
 from otel_helicone.dialects.reading import FinishedSpan
+from otel_helicone.dialects.streamed_answers import whole_answer
 from otel_helicone.dialects.token_counts import usage_under
 
 __all__ = ["OTEL_GENAI", "OTEL_GENAI_BARE"]
@@ -88,6 +89,11 @@ def _input(span: FinishedSpan) -> tuple[Message, ...] | None:
     return (Message("system", parts), *(found or ()))
 
 
+def _output(span: FinishedSpan) -> tuple[Message, ...] | None:
+    found = messages("gen_ai.output.messages", role="assistant")(span)
+    return None if found is None else whole_answer(found)
+
+
 def _finish_reasons(span: FinishedSpan) -> tuple[str, ...] | None:
     found = span.texts("gen_ai.response.finish_reasons", "gen_ai.response.finish_reason")
     if found is not None:
@@ -147,7 +153,7 @@ OTEL_GENAI: Final = Dialect(
     parameters=_parameters,
     tools_offered=_tools_offered,
     input=_input,
-    output=messages("gen_ai.output.messages", role="assistant"),
+    output=_output,
     finish_reasons=_finish_reasons,
     usage=usage_under("gen_ai.usage"),
     seconds_to_first_token=number(
