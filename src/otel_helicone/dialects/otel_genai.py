@@ -75,6 +75,8 @@ def _bare_kind(span: FinishedSpan) -> Kind | None:
     """Return the kind of what has a provider and a model, but no name of its operation."""
     if span.text("gen_ai.request.model", "gen_ai.response.model") is None:
         return None
+    if span.text("ag2.span.type") == "usage":
+        return None  # AG2 repeats so the tokens of calls that have spans of their own
     told = span.text("gen_ai.provider.name", "gen_ai.system")
     return Kind.LLM if told is not None else None
 

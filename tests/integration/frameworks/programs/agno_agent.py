@@ -4,6 +4,8 @@ from agno.agent import Agent
 from agno.models.openai import OpenAIChat
 from agno.team import Team
 
+MODEL = "gpt-4o-mini-2024-07-18"
+
 
 def weather(city: str) -> str:
     """Tell the weather of a city."""
@@ -11,7 +13,7 @@ def weather(city: str) -> str:
 
 
 def _model(base_url: str) -> OpenAIChat:
-    return OpenAIChat(id="gpt-4o-mini", base_url=base_url, api_key="none")
+    return OpenAIChat(id=MODEL, base_url=base_url, api_key="none")
 
 
 def _agent(base_url: str, name: str) -> Agent:

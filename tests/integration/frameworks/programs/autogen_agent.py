@@ -5,6 +5,8 @@ from autogen_agentchat.conditions import MaxMessageTermination, TextMentionTermi
 from autogen_agentchat.teams import RoundRobinGroupChat, Swarm
 from autogen_ext.models.openai import OpenAIChatCompletionClient
 
+MODEL = "gpt-4o-mini-2024-07-18"
+
 
 async def weather(city: str) -> str:
     """Tell the weather of a city."""
@@ -12,7 +14,7 @@ async def weather(city: str) -> str:
 
 
 def _agent(base_url: str, name: str, *, stream: bool = False) -> AssistantAgent:
-    client = OpenAIChatCompletionClient(model="gpt-4o-mini", base_url=base_url, api_key="none")
+    client = OpenAIChatCompletionClient(model=MODEL, base_url=base_url, api_key="none")
     return AssistantAgent(
         name,
         client,

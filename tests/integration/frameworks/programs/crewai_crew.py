@@ -4,6 +4,8 @@ from crewai import LLM, Agent, Crew, Process, Task
 from crewai.flow.flow import Flow, listen, start
 from crewai.tools import tool
 
+MODEL = "gpt-4o-mini-2024-07-18"
+
 
 @tool("weather")
 def weather(city: str) -> str:
@@ -12,7 +14,7 @@ def weather(city: str) -> str:
 
 
 def _model(base_url: str, *, stream: bool) -> LLM:
-    return LLM(model="openai/gpt-4o-mini", base_url=base_url, api_key="none", stream=stream)
+    return LLM(model=f"openai/{MODEL}", base_url=base_url, api_key="none", stream=stream)
 
 
 def _crew(base_url: str, city: str, *, stream: bool) -> Crew:
@@ -50,6 +52,7 @@ def run_streamed_crew(base_url: str, city: str) -> str:
 
 
 class Forecast(Flow):
+    name = "forecast"
     base_url: str = ""
     city: str = ""
 

@@ -7,6 +7,8 @@ from google.adk.models.lite_llm import LiteLlm
 from google.adk.runners import InMemoryRunner
 from google.genai.types import Content, Part
 
+MODEL = "gpt-4o-mini-2024-07-18"
+
 
 def weather(city: str) -> str:
     """Tell the weather of a city."""
@@ -17,7 +19,7 @@ def _agent(base_url: str, name: str) -> LlmAgent:
     return LlmAgent(
         name=name,
         description="Knows the weather.",
-        model=LiteLlm(model="openai/gpt-4o-mini", api_base=base_url, api_key="none"),
+        model=LiteLlm(model=f"openai/{MODEL}", api_base=base_url, api_key="none"),
         instruction="Tell the weather.",
         tools=[weather],
     )
@@ -49,7 +51,7 @@ async def run_streamed_agent(base_url: str, city: str) -> str:
 async def run_handoff(base_url: str, city: str) -> str:
     host = LlmAgent(
         name="host",
-        model=LiteLlm(model="openai/gpt-4o-mini", api_base=base_url, api_key="none"),
+        model=LiteLlm(model=f"openai/{MODEL}", api_base=base_url, api_key="none"),
         sub_agents=[_agent(base_url, "expert")],
     )
     return await _ask(host, city, StreamingMode.NONE)

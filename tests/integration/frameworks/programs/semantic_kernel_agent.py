@@ -1,9 +1,13 @@
-"""Semantic Kernel: an agent with a plugin, and one that streams."""
+"""Semantic Kernel: an agent with a plugin, one that streams, and two that work one after the other."""
 
 from openai import AsyncOpenAI
-from semantic_kernel.agents import ChatCompletionAgent
+from opentelemetry import trace
+from semantic_kernel.agents import ChatCompletionAgent, SequentialOrchestration
+from semantic_kernel.agents.runtime import InProcessRuntime
 from semantic_kernel.connectors.ai.open_ai import OpenAIChatCompletion
 from semantic_kernel.functions import kernel_function
+
+MODEL = "gpt-4o-mini-2024-07-18"
 
 
 class Weather:
@@ -14,7 +18,7 @@ class Weather:
 
 def _agent(base_url: str, name: str) -> ChatCompletionAgent:
     client = AsyncOpenAI(base_url=base_url, api_key="none")
-    service = OpenAIChatCompletion(ai_model_id="gpt-4o-mini", async_client=client)
+    service = OpenAIChatCompletion(ai_model_id=MODEL, async_client=client)
     return ChatCompletionAgent(service=service, name=name, plugins=[Weather()])
 
 
@@ -28,3 +32,18 @@ async def run_streamed_agent(base_url: str, city: str) -> str:
     async for part in _agent(base_url, "streamer").invoke_stream(messages=f"And in {city}?"):
         words.append(str(part.content))
     return "".join(words)
+
+
+async def run_orchestration(base_url: str, city: str) -> str:
+    agents = [_agent(base_url, "forecaster"), _agent(base_url, "editor")]
+    runtime = InProcessRuntime()
+    # The runtime is started in a span of the application's: its messages are traces of their own
+    # else.
+    with trace.get_tracer("desk").start_as_current_span("forecast"):
+        runtime.start()
+        asked = await SequentialOrchestration(members=agents).invoke(
+            task=f"How is the weather in {city}?", runtime=runtime
+        )
+        answer = await asked.get()
+    await runtime.stop_when_idle()
+    return str(answer)

@@ -2,6 +2,8 @@
 
 from smolagents import OpenAIServerModel, ToolCallingAgent, tool
 
+MODEL = "gpt-4o-mini-2024-07-18"
+
 
 @tool
 def weather(city: str) -> str:
@@ -14,7 +16,7 @@ def weather(city: str) -> str:
 
 
 def _model(base_url: str) -> OpenAIServerModel:
-    return OpenAIServerModel(model_id="gpt-4o-mini", api_base=base_url, api_key="none")
+    return OpenAIServerModel(model_id=MODEL, api_base=base_url, api_key="none")
 
 
 def _agent(base_url: str, *, stream: bool = False) -> ToolCallingAgent:

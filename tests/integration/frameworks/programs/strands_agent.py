@@ -4,6 +4,8 @@ from strands import Agent, tool
 from strands.models.openai import OpenAIModel
 from strands.multiagent import GraphBuilder
 
+MODEL = "gpt-4o-mini-2024-07-18"
+
 
 @tool
 def weather(city: str) -> str:
@@ -13,7 +15,7 @@ def weather(city: str) -> str:
 
 def _agent(base_url: str, name: str) -> Agent:
     model = OpenAIModel(
-        client_args={"base_url": base_url, "api_key": "none"}, model_id="gpt-4o-mini"
+        client_args={"base_url": base_url, "api_key": "none"}, model_id=MODEL
     )
     return Agent(name=name, model=model, tools=[weather], callback_handler=None)
 
