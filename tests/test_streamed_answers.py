@@ -55,19 +55,23 @@ def test_a_call_whose_arguments_come_later_is_one_call() -> None:
 
 
 def test_calls_without_ids_are_calls_of_their_own() -> None:
-    (whole,) = answers(
-        message(call({"city": "Rome"}, None)),
-        message(call({"city": "Rome"}, None), finish_reason="stop"),
-    ) or ()
+    (whole,) = (
+        answers(
+            message(call({"city": "Rome"}, None)),
+            message(call({"city": "Rome"}, None), finish_reason="stop"),
+        )
+        or ()
+    )
     assert len(whole.tool_calls) == 2
 
 
 def test_thoughts_of_chunks_are_joined() -> None:
     thought = {"type": "reasoning", "content": "I have to "}
     more = {"type": "reasoning", "content": "look."}
-    (whole,) = answers(
-        message(thought), message(more), message(text("Sunny."), finish_reason="stop")
-    ) or ()
+    (whole,) = (
+        answers(message(thought), message(more), message(text("Sunny."), finish_reason="stop"))
+        or ()
+    )
     assert whole.reasoning == "I have to look."
     assert whole.parts == (Part("text", "Sunny."),)
 

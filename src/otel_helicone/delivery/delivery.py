@@ -72,8 +72,8 @@ class Delivery:
             raise ValueError("api_key must be visible ASCII characters, and at least one")
         if max_in_flight < 1 or max_in_flight_bytes < 1:
             raise ValueError("max_in_flight and max_in_flight_bytes must be at least 1")
-        # In this thread and not in the one that sends: openai 2 takes httpx2 out of sys.modules, and
-        # a call of the application fails while another thread is in the middle of the import.
+        # In this thread and not in the one that sends: openai 2 takes httpx2 out of sys.modules,
+        # and a call of the application fails while another thread is in the middle of the import.
         importlib.import_module("httpx2")
         self._endpoint = endpoint.rstrip("/")
         # What is shown of it: neither user and password nor a query.

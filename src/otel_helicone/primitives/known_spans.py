@@ -89,7 +89,9 @@ KNOWN_SPANS: Final = (
     KnownSpans("agent_runtime InProcessRuntime", wrappers=("agent_runtime *",)),
     # Around each agent's and each tool's there is one of AutoGen's own.
     KnownSpans(
-        "openinference.instrumentation.autogen_agentchat", steps=("*.run_stream",), wrappers=("*.*",)
+        "openinference.instrumentation.autogen_agentchat",
+        steps=("*.run_stream",),
+        wrappers=("*.*",),
     ),
     # Repeats the tokens of a call, or of several.
     KnownSpans("opentelemetry.instrumentation.ag2", wrappers=("record_usage *",)),

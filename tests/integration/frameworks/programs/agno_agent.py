@@ -27,10 +27,8 @@ def run_agent(base_url: str, city: str) -> str:
 
 async def run_async_streamed_agent(base_url: str, city: str) -> str:
     agent = _agent(base_url, "streamer")
-    words = []
-    async for event in agent.arun(f"How is the weather in {city}?", stream=True):
-        words.append(str(getattr(event, "content", "") or ""))
-    return "".join(words)
+    events = agent.arun(f"How is the weather in {city}?", stream=True)
+    return "".join([str(getattr(event, "content", "") or "") async for event in events])
 
 
 def run_team(base_url: str, city: str) -> str:

@@ -1,8 +1,8 @@
 """AutoGen's agents: one alone, one that streams, and a team in which one hands over to another."""
 
 from autogen_agentchat.agents import AssistantAgent
-from autogen_agentchat.conditions import MaxMessageTermination, TextMentionTermination
-from autogen_agentchat.teams import RoundRobinGroupChat, Swarm
+from autogen_agentchat.conditions import MaxMessageTermination
+from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_ext.models.openai import OpenAIChatCompletionClient
 
 MODEL = "gpt-4o-mini-2024-07-18"

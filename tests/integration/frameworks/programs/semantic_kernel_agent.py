@@ -1,4 +1,4 @@
-"""Semantic Kernel: an agent with a plugin, one that streams, and two that work one after the other."""
+"""Semantic Kernel: an agent with a plugin, one that streams, and two in a sequence."""
 
 from openai import AsyncOpenAI
 from opentelemetry import trace
@@ -28,17 +28,14 @@ async def run_agent(base_url: str, city: str) -> str:
 
 
 async def run_streamed_agent(base_url: str, city: str) -> str:
-    words = []
-    async for part in _agent(base_url, "streamer").invoke_stream(messages=f"And in {city}?"):
-        words.append(str(part.content))
-    return "".join(words)
+    parts = _agent(base_url, "streamer").invoke_stream(messages=f"And in {city}?")
+    return "".join([str(part.content) async for part in parts])
 
 
 async def run_orchestration(base_url: str, city: str) -> str:
     agents = [_agent(base_url, "forecaster"), _agent(base_url, "editor")]
     runtime = InProcessRuntime()
-    # The runtime is started in a span of the application's: its messages are traces of their own
-    # else.
+    # Without a span of the application's around it, each message is a trace of its own.
     with trace.get_tracer("desk").start_as_current_span("forecast"):
         runtime.start()
         asked = await SequentialOrchestration(members=agents).invoke(

@@ -14,9 +14,7 @@ def weather(city: str) -> str:
 
 
 def _agent(base_url: str, name: str) -> Agent:
-    model = OpenAIModel(
-        client_args={"base_url": base_url, "api_key": "none"}, model_id=MODEL
-    )
+    model = OpenAIModel(client_args={"base_url": base_url, "api_key": "none"}, model_id=MODEL)
     return Agent(name=name, model=model, tools=[weather], callback_handler=None)
 
 
@@ -25,10 +23,8 @@ def run_agent(base_url: str, city: str) -> str:
 
 
 async def run_async_streamed_agent(base_url: str, city: str) -> str:
-    words = []
-    async for event in _agent(base_url, "streamer").stream_async(f"The weather in {city}?"):
-        words.append(event.get("data", ""))
-    return "".join(words)
+    events = _agent(base_url, "streamer").stream_async(f"The weather in {city}?")
+    return "".join([event.get("data", "") async for event in events])
 
 
 def run_graph(base_url: str, city: str) -> str:
