@@ -99,6 +99,16 @@ def test_importing_it_imports_no_http_client() -> None:
     assert done.stdout.strip() == b"False"
 
 
+def test_the_http_client_is_imported_before_anything_is_sent() -> None:
+    # A call of openai 2 fails while another thread is in the middle of it.
+    program = (
+        "import sys, otel_helicone; otel_helicone.HeliconeSpanExporter(api_key='sk-helicone-k')\n"
+        "print(hasattr(sys.modules['httpx2'], 'Timeout'))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    assert done.stdout.strip() == b"True"
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"endpoint": "ftp://x"}, {"endpoint": "http://"}, {"api_key": ""}, {"api_key": "a\nb"},

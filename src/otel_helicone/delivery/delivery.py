@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import operator
 import os
 import threading
@@ -48,7 +49,7 @@ class Delivery:
         component_type: str = "helicone_span_exporter",
         meter_provider: MeterProvider | None = None,
     ) -> None:
-        """Describe a delivery; nothing is started or connected.
+        """Describe a delivery; nothing is started or connected. Imports httpx2.
 
         Args:
             endpoint: the URL that the paths of the posts are added to.
@@ -71,6 +72,9 @@ class Delivery:
             raise ValueError("api_key must be visible ASCII characters, and at least one")
         if max_in_flight < 1 or max_in_flight_bytes < 1:
             raise ValueError("max_in_flight and max_in_flight_bytes must be at least 1")
+        # In this thread and not in the one that sends: openai 2 takes httpx2 out of sys.modules,
+        # and a call of the application fails while another thread is in the middle of the import.
+        importlib.import_module("httpx2")
         self._endpoint = endpoint.rstrip("/")
         # What is shown of it: neither user and password nor a query.
         port = parts.port or (443 if parts.scheme == "https" else 80)

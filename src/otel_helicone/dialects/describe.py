@@ -31,6 +31,7 @@ from otel_helicone.dialects.token_counts import whole_usage
 from otel_helicone.dialects.vector_databases import VECTOR_DATABASES
 from otel_helicone.dialects.vercel_ai import VERCEL_AI
 from otel_helicone.dialects.wrappers import bare_arguments, bare_result, bare_step
+from otel_helicone.primitives.known_spans import Part, part_of
 
 __all__ = ["DIALECTS", "describe", "speaks_any"]
 
@@ -147,6 +148,8 @@ def describe(span: ReadableSpan, at_start: Mapping[str, Any] | None = None) -> D
             break
     else:
         kind = kind_of_rest(finished)
+    if kind.is_call and part_of(finished.scope, span.name) is Part.STEP:
+        kind = Kind.OTHER
     facts: dict[str, Any] = {}
     empty: dict[str, Any] = {}
     readers = _READERS[kind]

@@ -16,6 +16,7 @@ from otel_helicone.dialects.dialect import (
     text,
 )
 from otel_helicone.dialects.reading import FinishedSpan
+from otel_helicone.dialects.streamed_answers import whole_answer
 from otel_helicone.dialects.token_counts import usage_under
 
 __all__ = ["OTEL_GENAI", "OTEL_GENAI_BARE"]
@@ -74,6 +75,8 @@ def _bare_kind(span: FinishedSpan) -> Kind | None:
     """Return the kind of what has a provider and a model, but no name of its operation."""
     if span.text("gen_ai.request.model", "gen_ai.response.model") is None:
         return None
+    if span.text("ag2.span.type") == "usage":
+        return None  # AG2 repeats so the tokens of calls that have spans of their own
     told = span.text("gen_ai.provider.name", "gen_ai.system")
     return Kind.LLM if told is not None else None
 
@@ -86,6 +89,11 @@ def _input(span: FinishedSpan) -> tuple[Message, ...] | None:
     # Parts without a role: all of them are one message.
     parts = tuple(part for message in instructions for part in message.parts)
     return (Message("system", parts), *(found or ()))
+
+
+def _output(span: FinishedSpan) -> tuple[Message, ...] | None:
+    found = messages("gen_ai.output.messages", role="assistant")(span)
+    return None if found is None else whole_answer(found)
 
 
 def _finish_reasons(span: FinishedSpan) -> tuple[str, ...] | None:
@@ -147,7 +155,7 @@ OTEL_GENAI: Final = Dialect(
     parameters=_parameters,
     tools_offered=_tools_offered,
     input=_input,
-    output=messages("gen_ai.output.messages", role="assistant"),
+    output=_output,
     finish_reasons=_finish_reasons,
     usage=usage_under("gen_ai.usage"),
     seconds_to_first_token=number(

@@ -73,8 +73,28 @@ KNOWN_SPANS: Final = (
         calls=("completion", "acompletion", "embedding", "aembedding", "responses", "aresponses"),
     ),
     KnownSpans("litellm", calls=("litellm_request", "raw_gen_ai_request")),
-    KnownSpans("gcp.vertex.agent", calls=("call_llm",)),
+    # OpenInference's instrumentation of ADK takes the spans of the calls away, so that what they
+    # tell lands on the agent's.
+    KnownSpans("gcp.vertex.agent", calls=("call_llm",), steps=("invoke_agent *",)),
     KnownSpans("openinference.instrumentation.google_adk", calls=("call_llm",)),
+    KnownSpans("strands.telemetry.tracer", wrappers=("execute_event_loop_cycle",)),
+    KnownSpans(
+        "semantic_kernel.connectors.ai.chat_completion_client_base",
+        wrappers=("AutoFunctionInvocationLoop",),
+    ),
+    # Messages between agents, each with an id of the run in its name: of AutoGen, and of Semantic
+    # Kernel.
+    KnownSpans("autogen SingleThreadedAgentRuntime", wrappers=("autogen *",)),
+    KnownSpans("autogen Worker Runtime", wrappers=("autogen *",)),
+    KnownSpans("agent_runtime InProcessRuntime", wrappers=("agent_runtime *",)),
+    # Around each agent's and each tool's there is one of AutoGen's own.
+    KnownSpans(
+        "openinference.instrumentation.autogen_agentchat",
+        steps=("*.run_stream",),
+        wrappers=("*.*",),
+    ),
+    # Repeats the tokens of a call, or of several.
+    KnownSpans("opentelemetry.instrumentation.ag2", wrappers=("record_usage *",)),
 )
 """The table."""
 

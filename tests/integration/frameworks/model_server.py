@@ -22,6 +22,8 @@ MODEL: Final = "gpt-4o-mini-2024-07-18"
 INPUT_TOKENS, OUTPUT_TOKENS = 21, 8
 _HANDOFF: Final = re.compile("transfer|handoff|delegate", re.IGNORECASE)
 _FINAL: Final = ("final_answer", "finish", "submit")
+# Agno tells the members of a team in a text.
+_MEMBER: Final = re.compile(r'<member id="([^"]+)"')
 # DSPy asks for its answer in fields of text instead of offering tools.
 _DSPY_FIELD: Final = re.compile(r"\[\[ ## (\w+) ## \]\]")
 _counter: Final = itertools.count(1)
@@ -63,11 +65,10 @@ class _Turn:
     ) -> None:
         said = " ".join(_text(message.get("content")) for message in messages)
         self.city = (re.findall("Paris|Rome", said) or ["Paris"])[0]
-        since = max(
-            (index for index, message in enumerate(messages) if message.get("role") == "user"),
-            default=-1,
-        )
-        results = sum(message.get("role") == "tool" for message in messages[since + 1 :])
+        self._known = {"member_id": found[1]} if (found := _MEMBER.search(said)) else {}
+        roles = ["tool" if _is_result(message) else message.get("role") for message in messages]
+        since = max((index for index, role in enumerate(roles) if role == "user"), default=-1)
+        results = roles[since + 1 :].count("tool")
         named = {tool["name"]: tool.get("parameters") or {} for tool in tools}
         handoffs = [name for name in named if _HANDOFF.search(name)]
         final = next((name for name in named if name in _FINAL), None)
@@ -89,7 +90,10 @@ class _Turn:
     def _arguments(self, schema: dict[str, Any]) -> dict[str, Any]:
         properties = schema.get("properties") or {}
         required = schema.get("required") or list(properties)
-        return {name: self._value(properties.get(name, {})) for name in required}
+        return {
+            name: self._known.get(name) or self._value(properties.get(name, {}))
+            for name in required
+        }
 
     def _value(self, schema: dict[str, Any]) -> Any:
         kind = schema.get("type")
@@ -104,6 +108,12 @@ class _Turn:
         if kind == "object":
             return self._arguments(schema)
         return self.city
+
+
+def _is_result(message: dict[str, Any]) -> bool:
+    """Return whether a message tells what a tool gave: with smolagents the user says it."""
+    said = _text(message.get("content"))
+    return message.get("role") == "tool" or said.startswith("Observation:")
 
 
 def _text(content: Any) -> str:

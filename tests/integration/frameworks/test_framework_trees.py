@@ -9,7 +9,8 @@ for each row. Every session must have come both ways, and nothing else may be th
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -29,26 +30,52 @@ class Case:
         program: the name of a file in ``programs``.
         instrumentors: the names of the instrumentors, besides this library's.
         trees: the name of a file in ``trees``; by default the program's.
+        variables: more environment variables.
     """
 
     program: str
     instrumentors: tuple[str, ...]
     trees: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
 
+
+# Else LiteLLM asks for a list of prices, and CrewAI sends what it is used for.
+OFFLINE = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "CREWAI_DISABLE_TELEMETRY": "true"}
+ADK_OF_BEFORE = {
+    "ADK_TELEMETRY_SCHEMA_VERSION_OPT_IN": "1",
+    "ADK_CAPTURE_MESSAGE_CONTENT_IN_SPANS": "true",
+}
+SEMANTIC_KERNEL = {"SEMANTICKERNEL_EXPERIMENTAL_GENAI_ENABLE_OTEL_DIAGNOSTICS_SENSITIVE": "true"}
 
 CASES = [
     Case("langgraph_agent", ("langchain",)),
     Case("langgraph_agent", ("langchain", "openai")),
+    Case("google_adk_agent", (), variables=OFFLINE),
+    Case("google_adk_agent", (), "google_adk_agent_before", OFFLINE | ADK_OF_BEFORE),
+    Case("google_adk_agent", ("google_adk", "openai"), "google_adk_openinference", OFFLINE),
+    Case("crewai_crew", ("crewai", "openai"), variables=OFFLINE),
+    Case("smolagents_agent", ("smolagents",)),
+    Case("smolagents_agent", ("smolagents", "openai")),
+    Case("agno_agent", ("agno",)),
+    Case("agno_agent", ("agno", "openai")),
+    Case("strands_agent", ()),
+    Case("strands_agent", (), variables={"OTEL_SEMCONV_STABILITY_OPT_IN": ""}),
+    Case("semantic_kernel_agent", ("openai",), variables=SEMANTIC_KERNEL),
+    Case("autogen_agent", ("autogen_agentchat", "openai")),
+    Case("ag2_agent", ("openai",)),
 ]
 
 
-@pytest.mark.parametrize(
-    "case", CASES, ids=lambda case: "-".join([case.program, *case.instrumentors])
-)
+def _name(case: Case) -> str:
+    return "-".join([case.trees or case.program, *case.instrumentors])
+
+
+@pytest.mark.parametrize("case", CASES, ids=_name)
 def test_the_tree_is_the_same_both_ways(
     case: Case, framework: Framework, helicone: LocalHelicone, model: ModelServer, tmp_path: Path
 ) -> None:
-    run_program(framework, case.program, case.instrumentors, helicone, model, tmp_path)
+    instrumentors, variables = case.instrumentors, case.variables
+    run_program(framework, case.program, instrumentors, helicone, model, tmp_path, **variables)
     trees = session_trees(helicone.store.requests())
     expected = (TREES / f"{case.trees or case.program}.txt").read_text("utf-8")
     assert "\n\n".join(trees) + "\n" == expected

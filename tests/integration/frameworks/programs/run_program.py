@@ -25,7 +25,7 @@ async def run(function: Callable[[str, str], Any], base_url: str, city: str) -> 
 
 async def main(name: str, *base_urls: str) -> None:
     program = importlib.import_module(name)
-    for name, function in vars(program).items():
+    for name, function in list(vars(program).items()):  # modules may import lazily
         if name.startswith("run_"):
             for base_url in base_urls:
                 await asyncio.gather(*(run(function, base_url, city) for city in CITIES))
