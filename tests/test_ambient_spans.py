@@ -1,5 +1,4 @@
-"""Libraries that keep their spans to themselves: what runs inside of them is placed there all the
-same.
+"""What runs inside of libraries that keep their spans to themselves is placed there all the same.
 
 The library here is a made-up one. As LangChain's instrumentation does, it makes no span current,
 gives each the one around it as an explicit parent, and knows by a context variable where it is.
@@ -9,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import signal
 import subprocess
 import sys
@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from opentelemetry.context import Context
@@ -234,11 +235,12 @@ def test_a_span_of_another_trace_is_no_deeper_place(
 def test_a_span_beside_the_current_one_is_no_deeper_place(
     library: Library, own: Tracer, tracer: Tracer
 ) -> None:
-    with tracer.start_as_current_span("request") as request:
-        library.says(own.start_span("beside", set_span_in_context(request)))
-        with tracer.start_as_current_span("here", set_span_in_context(request)):
+    with tracer.start_as_current_span("request"):
+        beside = own.start_span("beside")
+        with tracer.start_as_current_span("here"):
+            library.says(beside)
             assert path() == "/request/here"
-        library.says(None)
+            library.says(None)
 
 
 def test_a_span_that_has_ended_is_still_the_place_as_long_as_the_library_says_so(
@@ -321,9 +323,7 @@ def test_with_nothing_around_it_its_own_trace_is_the_session(
     }
 
 
-def test_it_counts_more_than_the_step_that_the_library_is_in(
-    library: Library, own: Tracer
-) -> None:
+def test_it_counts_more_than_the_step_that_the_library_is_in(library: Library, own: Tracer) -> None:
     with library.run("chain", own) as chain, library.run("fallbacks", own):
         with library.call("ChatModel", own, below=chain):
             assert path() == "/chain"
@@ -661,7 +661,7 @@ def test_an_adapter_that_raises_is_logged_once_and_opentelemetrys_place_holds(
     said = [r.getMessage() for r in caplog.records if "Loom" in r.getMessage()]
     assert len(said) == 2
     assert any("current span" in text for text in said)
-    assert any("session" in text for text in said)
+    assert any("for the session" in text for text in said)
 
 
 @pytest.mark.parametrize("told", ["a text", 7, object()], ids=["text", "number", "object"])
@@ -733,6 +733,100 @@ def test_langchain_tells_a_span_where_its_instrumentation_is_on(
     assert langchain.ADAPTER.current_span() is span
     config.set(None)
     assert langchain.ADAPTER.current_span() is None
+
+
+class Handler:
+    """As LangChain's ``BaseCallbackHandler``."""
+
+
+@dataclass
+class LangChain:
+    """What LangChain and its instrumentation look like, to the adapter of its calls."""
+
+    adapter: Adapter
+    handler: Any
+    spans: dict[UUID, Span]
+
+    def begin(self, run: UUID, span: Span, parent: UUID | None = None, **more: Any) -> None:
+        self.handler.on_chat_model_start({}, [[]], run_id=run, parent_run_id=parent, **more)
+        self.spans[run] = span
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> LangChain:
+    hooks: list[ContextVar[Any]] = []
+    spans: dict[UUID, Span] = {}
+
+    class Instrumentor:
+        is_instrumented_by_opentelemetry = True
+
+        def get_span(self, run: UUID) -> Span | None:
+            return spans.get(run)
+
+    modules: dict[str, dict[str, Any]] = {
+        "langchain_core.callbacks.base": {"BaseCallbackHandler": Handler},
+        "langchain_core.tracers.context": {
+            "register_configure_hook": lambda variable, inheritable: hooks.append(variable)
+        },
+        "openinference.instrumentation.langchain": {"LangChainInstrumentor": Instrumentor},
+    }
+    for name, attributes in modules.items():
+        module = ModuleType(name)
+        module.__dict__.update(attributes)
+        monkeypatch.setitem(sys.modules, name, module)
+    name = "otel_helicone.ambient_spans.langchain_calls"
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    found = importlib.import_module(name)
+    monkeypatch.delitem(sys.modules, name)
+    (variable,) = hooks
+    return LangChain(found.ADAPTER, variable.get(), spans)
+
+
+def test_langchain_tells_the_run_of_a_model_until_its_first_token(
+    calls: LangChain, tracer: Tracer
+) -> None:
+    run, span = uuid4(), tracer.start_span("ChatModel")
+    assert calls.handler.run_inline
+    assert not calls.handler.ignore_chat_model
+    assert calls.handler.ignore_chain
+    calls.begin(run, span, metadata={"thread_id": "t"})
+    assert calls.adapter.current_call() is span
+    assert calls.adapter.attributes() == {"session.id": "t"}
+    calls.handler.on_llm_new_token("Hello", run_id=uuid4())
+    assert calls.adapter.current_call() is span
+    calls.handler.on_llm_new_token("Hello", run_id=run)
+    assert calls.adapter.current_call() is None
+    assert calls.adapter.attributes() == {}
+
+
+@pytest.mark.parametrize("end", ["on_llm_end", "on_llm_error"])
+def test_or_until_its_end(calls: LangChain, tracer: Tracer, end: str) -> None:
+    run, span = uuid4(), tracer.start_span("ChatModel")
+    calls.begin(run, span)
+    getattr(calls.handler, end)(None, run_id=run)
+    assert calls.adapter.current_call() is None
+
+
+def test_a_run_that_has_ended_elsewhere_is_told_no_longer(calls: LangChain, tracer: Tracer) -> None:
+    run = uuid4()
+    calls.begin(run, tracer.start_span("ChatModel"), metadata={"thread_id": "t"})
+    del calls.spans[run]
+    assert calls.adapter.current_call() is None
+    assert calls.adapter.attributes() == {}
+
+
+def test_of_runs_that_begin_together_none_is_told(calls: LangChain, tracer: Tracer) -> None:
+    for _ in range(3):
+        calls.begin(uuid4(), tracer.start_span("ChatModel"))
+    assert calls.adapter.current_call() is None
+
+
+def test_a_model_inside_of_a_model_is_told(calls: LangChain, tracer: Tracer) -> None:
+    outer, inner = uuid4(), uuid4()
+    calls.begin(outer, tracer.start_span("Router"))
+    span = tracer.start_span("ChatModel")
+    calls.begin(inner, span, parent=outer)
+    assert calls.adapter.current_call() is span
 
 
 # Adapters come into use with their libraries.

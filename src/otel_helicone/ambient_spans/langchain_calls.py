@@ -102,9 +102,7 @@ def _begin(*, run_id: UUID, parent_run_id: UUID | None = None, **told: Any) -> N
     # A model that is given several inputs at once begins all of its runs before it makes the first
     # call. Which of them a request belongs to can't be told then.
     is_alone = (
-        before is None
-        or before.parent_run_id != parent_run_id
-        or _span_of(before.run_id) is None
+        before is None or before.parent_run_id != parent_run_id or _span_of(before.run_id) is None
     )
     metadata = told.get("metadata")
     metadata = metadata if isinstance(metadata, Mapping) else {}
@@ -134,8 +132,9 @@ def _attributes() -> Mapping[str, object]:
     return session_in(call.metadata) if call is not None and _current_call() is not None else {}
 
 
+_HANDLER: Final[Any] = _CallHandler()
 # A variable with a default holds for every thread and task.
-_handler: Final[ContextVar[Any]] = ContextVar("otel-helicone-langchain", default=_CallHandler())
+_handler: Final[ContextVar[Any]] = ContextVar("otel-helicone-langchain", default=_HANDLER)
 _hooks.register_configure_hook(_handler, inheritable=True)
 
 ADAPTER: Final = Adapter(
