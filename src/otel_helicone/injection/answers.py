@@ -69,8 +69,9 @@ def _note_on_node(node: SpanNode, request_id: str | None, *, is_hit: bool) -> No
 
 
 def _is_wrapper(span: SdkSpan | None) -> bool:
-    scope = None if span is None else span.instrumentation_scope
-    return scope is not None and part_of(scope.name, span.name) is Part.WRAPPER
+    if span is None or span.instrumentation_scope is None:
+        return False
+    return part_of(span.instrumentation_scope.name, span.name) is Part.WRAPPER
 
 
 def _set_absent(span: Span, name: str, text: str) -> None:
