@@ -137,7 +137,7 @@ def _said(response: Any) -> str:
     if response.get("object") == "list":
         return "embeddings"
     if "error" in response:
-        return _short(response["error"].get("message"))
+        return "error"
     choices = response.get("choices") or [{}]
     message = choices[0].get("message") or {}
     calls = [

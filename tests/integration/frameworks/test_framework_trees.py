@@ -9,7 +9,8 @@ for each row. Every session must have come both ways, and nothing else may be th
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -29,16 +30,29 @@ class Case:
         program: the name of a file in ``programs``.
         instrumentors: the names of the instrumentors, besides this library's.
         trees: the name of a file in ``trees``; by default the program's.
+        variables: more environment variables.
     """
 
     program: str
     instrumentors: tuple[str, ...]
     trees: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 CASES = [
     Case("langgraph_agent", ("langchain",)),
     Case("langgraph_agent", ("langchain", "openai")),
+    Case("langgraph_agents", ("langchain",)),
+    Case("langgraph_agents", ("langchain", "openai")),
+    Case(
+        "langgraph_interrupt",
+        ("langchain", "openai"),
+        variables={"HELICONE_SESSION_ID_ATTRIBUTES": "session.id"},
+    ),
+    Case("langchain_chains", ("langchain",)),
+    Case("langchain_chains", ("langchain", "openai")),
+    Case("langchain_inside", ("langchain", "openai")),
+    Case("langchain_untraced", ("openai",)),
 ]
 
 
@@ -48,7 +62,9 @@ CASES = [
 def test_the_tree_is_the_same_both_ways(
     case: Case, framework: Framework, helicone: LocalHelicone, model: ModelServer, tmp_path: Path
 ) -> None:
-    run_program(framework, case.program, case.instrumentors, helicone, model, tmp_path)
+    run_program(
+        framework, case.program, case.instrumentors, helicone, model, tmp_path, **case.variables
+    )
     trees = session_trees(helicone.store.requests())
     expected = (TREES / f"{case.trees or case.program}.txt").read_text("utf-8")
     assert "\n\n".join(trees) + "\n" == expected
