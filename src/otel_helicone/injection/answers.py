@@ -58,7 +58,7 @@ def note_answer(response: Response, span: Span) -> None:
 def _note_on_node(node: SpanNode, request_id: str | None, *, is_hit: bool) -> None:
     span = node()
     if request_id is not None:
-        if node.segment is not None or _is_wrapper(span):
+        if node.segment is not None or (span is not None and _is_wrapper(span)):
             # A step of the application: the span of the call, if there is one, is another.
             gateway_calls.note(node.context[0])
         before: str | None = getattr(node, "request_id", None)
@@ -68,10 +68,9 @@ def _note_on_node(node: SpanNode, request_id: str | None, *, is_hit: bool) -> No
         set_absent_attribute(span, HELICONE_CACHE, "HIT")
 
 
-def _is_wrapper(span: SdkSpan | None) -> bool:
-    if span is None or span.instrumentation_scope is None:
-        return False
-    return part_of(span.instrumentation_scope.name, span.name) is Part.WRAPPER
+def _is_wrapper(span: SdkSpan) -> bool:
+    scope = span.instrumentation_scope
+    return scope is not None and part_of(scope.name, span.name) is Part.WRAPPER
 
 
 def _set_absent(span: Span, name: str, text: str) -> None:

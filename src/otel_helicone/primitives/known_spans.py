@@ -75,6 +75,8 @@ KNOWN_SPANS: Final = (
     KnownSpans("litellm", calls=("litellm_request", "raw_gen_ai_request")),
     KnownSpans("gcp.vertex.agent", calls=("call_llm",)),
     KnownSpans("openinference.instrumentation.google_adk", calls=("call_llm",)),
+    # One for each answer of the model, below the agent's.
+    KnownSpans("openinference.instrumentation.openai_agents", wrappers=("turn",)),
 )
 """The table."""
 

@@ -53,6 +53,14 @@ CASES = [
     Case("langchain_chains", ("langchain", "openai")),
     Case("langchain_inside", ("langchain", "openai")),
     Case("langchain_untraced", ("openai",)),
+    Case("openai_agents_handoff", ("openai_agents", "openai")),
+    Case("pydantic_ai_agent", ()),
+    Case("anthropic_tools", ("anthropic",)),
+    Case(
+        "mcp_agent",
+        ("openai", "mcp"),
+        variables={"OTEL_PROPAGATORS": "tracecontext,baggage,helicone"},
+    ),
 ]
 
 
