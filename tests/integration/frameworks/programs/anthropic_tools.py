@@ -44,11 +44,12 @@ def run_tools(base_url: str, city: str) -> str:
             message = client.messages.create(
                 model="claude-haiku-4-5", max_tokens=100, messages=messages, tools=TOOLS
             )
-            results = _results(message.content)
+            content: Any = message.content
+            results = _results(content)
             if not results:
-                return str(message.content[0].text)
+                return str(content[0].text)
             messages += [
-                {"role": "assistant", "content": message.content},
+                {"role": "assistant", "content": content},
                 {"role": "user", "content": results},
             ]
 
@@ -62,10 +63,11 @@ async def run_streamed_tools(base_url: str, city: str) -> str:
                 model="claude-haiku-4-5", max_tokens=100, messages=messages, tools=TOOLS
             ) as stream:
                 message = await stream.get_final_message()
-            results = _results(message.content)
+            content: Any = message.content
+            results = _results(content)
             if not results:
-                return str(message.content[0].text)
+                return str(content[0].text)
             messages += [
-                {"role": "assistant", "content": message.content},
+                {"role": "assistant", "content": content},
                 {"role": "user", "content": results},
             ]

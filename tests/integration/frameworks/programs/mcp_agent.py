@@ -35,7 +35,7 @@ async def run_agent(base_url: str, city: str) -> str:
                 done = await client.chat.completions.create(
                     model="gpt-4o-mini", messages=messages, tools=tools
                 )
-                message = done.choices[0].message
+                message: Any = done.choices[0].message
                 if not message.tool_calls:
                     return str(message.content)
                 messages.append(message)
@@ -44,5 +44,5 @@ async def run_agent(base_url: str, city: str) -> str:
                         result = await session.call_tool(
                             call.function.name, json.loads(call.function.arguments)
                         )
-                    text = result.content[0].text
-                    messages.append({"role": "tool", "tool_call_id": call.id, "content": text})
+                    told: Any = result.content[0]
+                    messages.append({"role": "tool", "tool_call_id": call.id, "content": told.text})
