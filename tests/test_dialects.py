@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.sdk.trace import Event
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from otel_helicone.dialects.describe import DIALECTS, describe
 from otel_helicone.dialects.description import Kind, Part, ToolCall, Usage
@@ -570,3 +570,27 @@ def test_a_log_is_never_longer_than_allowed(
     given_["gen_ai.input.messages"] = json.dumps(messages)
     for record in Translator(include="all").records([span(given_)]):
         assert len(record.to_bytes(most)) <= most
+
+
+def test_a_streamed_chat_of_openai_agents_is_read_from_the_answer_that_it_makes_up() -> None:
+    answer = {
+        "id": "__fake_id__",
+        "object": "response",
+        "model": "gpt-4o-mini",
+        "output": [{"type": "function_call", "name": "weather", "arguments": "{}", "call_id": "c"}],
+        "usage": {"input_tokens": 21, "output_tokens": 8, "total_tokens": 29},
+    }
+    told = describe(
+        span(
+            {
+                "openinference.span.kind": "LLM",
+                "llm.model_name": "gpt-4o-mini",
+                "output.value": json.dumps([answer]),
+            },
+            status=Status(StatusCode.OK),
+        )
+    )
+    assert told.output is not None
+    assert told.output[0].tool_calls[0].name == "weather"
+    assert told.usage == Usage(21, 8, 29)
+    assert told.response_id is None

@@ -94,6 +94,7 @@ def test_the_type_may_stand_in_the_text_alone_and_a_tools_own_errors_are_no_clie
         failed({}, "NodeInterrupt(value='May I?')", kind="execute_tool"),
         failed({"error.type": "ParentCommand"}, kind="invoke_agent"),
         failed({}, "pydantic_ai.exceptions.CallDeferred: later", kind="execute_tool"),
+        failed({}, "GeneratorExit()"),
     ],
 )
 def test_exceptions_that_only_steer_a_run_are_no_failures(failing: ReadableSpan) -> None:

@@ -75,6 +75,8 @@ def test_a_scope_is_there_once() -> None:
         ("gcp.vertex.agent", "invocation", "invocation"),
         ("openinference.instrumentation.litellm", "acompletion", None),
         ("litellm", "litellm_request", None),
+        ("openinference.instrumentation.openai_agents", "turn", None),
+        ("openinference.instrumentation.openai_agents", "Agent workflow", "Agent workflow"),
     ],
 )
 def test_machinery_and_calls_add_no_segment_and_all_else_does(

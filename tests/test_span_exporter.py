@@ -263,6 +263,34 @@ def test_a_call_whose_span_was_not_current_in_the_gateway_call_is_not_logged_aga
     assert [row.target_path for row in app.rows()] == ["/v1/chat/completions"] * 2
 
 
+def test_nor_where_machinery_of_the_framework_was_current(
+    make_application: MakeApplication, stack: Any, helicone: LocalHelicone
+) -> None:
+    app = make_application({"gateway_hosts": [helicone.host]})
+    langchain = app.provider.get_tracer("openinference.instrumentation.langchain")
+    with langchain.start_as_current_span("with a fallback"), stack.Client() as client:
+        call = langchain.start_span("ChatOpenAI")
+        with langchain.start_as_current_span("RunnableWithFallbacks"):
+            client.post(f"{helicone.base_url}/chat/completions", json={"model": "gpt-4o-mini"})
+        call.set_attribute("openinference.span.kind", "LLM")
+        call.end()
+    (row,) = app.rows()
+    assert (row.target_path, row.session_path) == ("/v1/chat/completions", "/with a fallback")
+
+
+def test_a_tool_in_which_a_call_went_through_the_gateway_is_logged(
+    make_application: MakeApplication, stack: Any, helicone: LocalHelicone
+) -> None:
+    app = make_application({"gateway_hosts": [helicone.host]})
+    tool = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "look"}
+    with app.tracer.start_as_current_span("Trip"), stack.Client() as client:
+        with app.tracer.start_as_current_span("execute_tool look", attributes=tool):
+            client.post(f"{helicone.base_url}/chat/completions", json={"model": "gpt-4o-mini"})
+    rows = app.rows()
+    assert sorted(row.kind for row in rows) == ["llm", "tool"]
+    assert {row.session_path for row in rows} == {"/Trip/look"}
+
+
 def test_the_same_span_exported_twice_is_one_row(
     make_application: MakeApplication, helicone: LocalHelicone
 ) -> None:

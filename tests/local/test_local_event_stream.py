@@ -75,6 +75,20 @@ def test_anthropic_messages_tell_their_usage_in_two_places() -> None:
     assert (stream.model, stream.ended) == ("claude", True)
 
 
+def test_anthropic_tells_a_call_of_a_tool_in_pieces() -> None:
+    stream = EventStream(1000)
+    stream.feed(
+        b'data: {"type":"content_block_start","index":1,"content_block":{"type":"tool_use",'
+        b'"id":"t","name":"weather","input":{}}}\n\n'
+        b'data: {"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta",'
+        b'"partial_json":"{\\"city\\": "}}\n\n'
+        b'data: {"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta",'
+        b'"partial_json":"\\"Rome\\"}"}}\n\n'
+    )
+    calls = json.loads(stream.assembled())["tool_calls"]
+    assert calls == [{"name": "weather", "arguments": '{"city": "Rome"}'}]
+
+
 def test_a_stream_tells_cached_and_reasoning_tokens_as_an_answer_does() -> None:
     stream = EventStream(1000)
     stream.feed(

@@ -17,6 +17,7 @@ __all__ = [
     "ADAPTERS",
     "Adapter",
     "ambient_attributes",
+    "ambient_calls",
     "ambient_spans",
     "in_use",
     "use",
@@ -25,6 +26,7 @@ __all__ = [
 
 ADAPTERS: Final[Mapping[str, str]] = {
     "langchain_core.runnables.config": "otel_helicone.ambient_spans.langchain",
+    "langchain_core.tracers.context": "otel_helicone.ambient_spans.langchain_calls",
     "openinference.instrumentation": "otel_helicone.ambient_spans.openinference",
 }
 """The adapters, by the modules with whose import they come into use.
@@ -50,6 +52,8 @@ class Adapter:
         scopes: the instrumentation scopes of the spans that it tells. They are started with their
             parent as an explicit one, which need not be the nearest span.
         current_span: returns the library's span of the moment, None outside of all of them.
+        current_call: returns the span of the call to a model that is being made at this moment,
+            where the library tells it apart; it adds no segment to a path, whatever it looks like.
         attributes: returns what the library knows of the session at this moment, under the names
             of the span attributes that it sets later.
     """
@@ -57,6 +61,7 @@ class Adapter:
     library: str
     scopes: frozenset[str] = frozenset()
     current_span: Callable[[], Span | None] = _no_span
+    current_call: Callable[[], Span | None] = _no_span
     attributes: Callable[[], Mapping[str, object]] = _no_attributes
 
 
@@ -105,15 +110,31 @@ def ambient_spans(besides: str | None = None) -> Iterator[Span]:
         besides: an instrumentation scope; the library whose spans have it is not asked.
     """
     for adapter in in_use:
-        if besides in adapter.scopes:
-            continue
-        try:
-            span = adapter.current_span()
-        except Exception:
-            log_failure_once(f"asking {adapter.library} for its current span")
-            continue
-        if span is not None:
-            yield span
+        if besides not in adapter.scopes:
+            yield from _told(adapter.library, adapter.current_span)
+
+
+def ambient_calls(besides: str | None = None) -> Iterator[Span]:
+    """Yield the span of the call that is being made, of each library that has one; never raises.
+
+    Args:
+        besides: an instrumentation scope; the library whose spans have it is not asked.
+    """
+    for adapter in in_use:
+        if besides not in adapter.scopes and adapter.current_call is not _no_span:
+            yield from _told(adapter.library, adapter.current_call)
+
+
+def _told(library: str, ask: Callable[[], Span | None]) -> Iterator[Span]:
+    try:
+        span = ask()
+        if span is not None and not isinstance(span, Span):
+            raise TypeError(f"told {type(span).__name__}, not a span")
+    except Exception:
+        log_failure_once(f"asking {library} for its current span")
+        return
+    if span is not None:
+        yield span
 
 
 def ambient_attributes() -> Mapping[str, object]:

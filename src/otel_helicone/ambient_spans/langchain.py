@@ -18,32 +18,42 @@ from opentelemetry.trace import Span
 from otel_helicone.ambient_spans.adapter import Adapter
 from otel_helicone.primitives.attribute_names import SESSION_ID
 
-__all__ = ["ADAPTER"]
+__all__ = ["ADAPTER", "INSTRUMENTATION", "instrumentor", "session_in"]
+
+INSTRUMENTATION: Final = "openinference.instrumentation.langchain"
+"""The module of the instrumentation, and the scope of its spans."""
 
 _CONFIG: Final = "langchain_core.runnables.config"
-_INSTRUMENTATION: Final = "openinference.instrumentation.langchain"
 # In this order the instrumentation makes an attribute `session.id` of them, when a run has ended.
 _SESSION_KEYS: Final = ("session_id", "conversation_id", "thread_id")
 
 
-def _current_span() -> Span | None:
-    instrumentation: Any = sys.modules.get(_INSTRUMENTATION)
-    if instrumentation is None or not _config():
-        return None
-    # Without it, get_current_span() writes a line to standard output.
-    if not instrumentation.LangChainInstrumentor().is_instrumented_by_opentelemetry:
-        return None
-    span: Span | None = instrumentation.get_current_span()
-    return span
+def instrumentor() -> Any:
+    """Return the instrumentor, None where it is not in use."""
+    module: Any = sys.modules.get(INSTRUMENTATION)
+    found = None if module is None else module.LangChainInstrumentor()
+    # Without it, to ask for a span would write a line to standard output.
+    return found if found is not None and found.is_instrumented_by_opentelemetry else None
 
 
-def _attributes() -> Mapping[str, object]:
-    metadata = _config().get("metadata")
+def session_in(metadata: object) -> Mapping[str, object]:
+    """Return the session that the metadata of a run tells, as a span attribute."""
     if isinstance(metadata, Mapping):
         for key in _SESSION_KEYS:
             if metadata.get(key):
                 return {SESSION_ID: str(metadata[key])}
     return {}
+
+
+def _current_span() -> Span | None:
+    if not _config() or instrumentor() is None:
+        return None
+    span: Span | None = sys.modules[INSTRUMENTATION].get_current_span()
+    return span
+
+
+def _attributes() -> Mapping[str, object]:
+    return session_in(_config().get("metadata"))
 
 
 def _config() -> Mapping[str, Any]:
@@ -53,7 +63,7 @@ def _config() -> Mapping[str, Any]:
 
 ADAPTER: Final = Adapter(
     library="LangChain",
-    scopes=frozenset({_INSTRUMENTATION}),
+    scopes=frozenset({INSTRUMENTATION}),
     current_span=_current_span,
     attributes=_attributes,
 )

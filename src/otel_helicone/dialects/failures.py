@@ -89,11 +89,13 @@ _STATUSES: Final = {
     }.items()
     for name in names
 }
-# Raised to pause a run or to hand it on: LangGraph's, Pydantic AI's and Strands'.
+# Raised to pause a run or to hand it on: LangGraph's, Pydantic AI's and Strands'; and what Python
+# raises in a stream whose consumer has enough of it.
 _CONTROL_FLOW: Final = frozenset(
     {
         "ApprovalRequired",
         "CallDeferred",
+        "GeneratorExit",
         "GraphBubbleUp",
         "GraphInterrupt",
         "InterruptException",

@@ -34,6 +34,7 @@ _KINDS: Final = {
 }
 _COUNTED: Final = usage_under("llm.token_count")
 _HIDDEN: Final = "__REDACTED__"
+_NO_ID: Final = "__fake_id__"
 
 
 def _kind(span: FinishedSpan) -> Kind | None:
@@ -67,7 +68,14 @@ def _response(span: FinishedSpan) -> WireCall:
 
 
 def _read_response(span: FinishedSpan) -> WireCall:
-    return wire_response(span.json("output.value"))
+    told = span.json("output.value")
+    if isinstance(told, list) and len(told) == 1 and isinstance(told[0], dict):
+        # A streamed chat of openai-agents, in the form of a Responses answer: its id and its model
+        # are made up.
+        (told,) = told
+        if told.get("id") == _NO_ID:
+            told = {**told, "id": None, "model": None}
+    return wire_response(told)
 
 
 def _request_model(span: FinishedSpan) -> str | None:

@@ -11,6 +11,7 @@ from opentelemetry.trace import Span, SpanKind
 from otel_helicone.injection import gateway_calls
 from otel_helicone.injection.raw_headers import raw_headers
 from otel_helicone.primitives.attribute_names import HELICONE_CACHE, HELICONE_REQUEST_ID
+from otel_helicone.primitives.known_spans import Part, part_of
 from otel_helicone.primitives.log_once import log_failure_once
 from otel_helicone.primitives.segments import TELLING_ATTRIBUTES
 from otel_helicone.primitives.span_attributes import attributes_of, set_absent_attribute
@@ -100,7 +101,8 @@ def _note_on_node(node: SpanNode, request_id: str | None, *, is_hit: bool) -> No
     before: str | None = getattr(node, "request_id", None)
     if request_id is None or before == request_id:
         return  # one HTTP stack may be the transport of another
-    if getattr(node, "segment", None) is not None:  # worked out by then, if it is in the path
+    # A segment is worked out by then, if it is in the path.
+    if getattr(node, "segment", None) is not None or (span is not None and _is_wrapper(span)):
         # A step of the application: the span of the call, if there is one, is another.
         gateway_calls.note(node.context[0], request_id)
     if span is not None and set_absent_attribute(span, HELICONE_REQUEST_ID, request_id, before):
@@ -119,6 +121,11 @@ def _is_http(span: ReadableSpan | None) -> bool:
         return False
     attributes = attributes_of(span)
     return not _HTTP_METHODS.isdisjoint(attributes) and TELLING_ATTRIBUTES.isdisjoint(attributes)
+
+
+def _is_wrapper(span: SdkSpan) -> bool:
+    scope = span.instrumentation_scope
+    return scope is not None and part_of(scope.name, span.name) is Part.WRAPPER
 
 
 def _set_absent(span: Span, name: str, text: str) -> None:

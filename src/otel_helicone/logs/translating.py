@@ -330,7 +330,8 @@ def _tell_http_statuses(own: dict[SpanKey, Observed], around: Mapping[SpanKey, O
 def _was_logged(observed: Observed, batch: dict[SpanKey, Observed]) -> bool:
     """Return whether Helicone's gateway has logged a call already."""
     if observed.through_gateway:
-        return True
+        # A tool or a retrieval in which a call was made has the id of that call.
+        return observed.description.kind not in (Kind.TOOL, Kind.RETRIEVAL)
     if not observed.description.kind.is_call:
         return False
     if observed.description.server_address is not None and not gateway_in_use():

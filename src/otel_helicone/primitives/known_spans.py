@@ -95,6 +95,8 @@ KNOWN_SPANS: Final = (
     ),
     # Repeats the tokens of a call, or of several.
     KnownSpans("opentelemetry.instrumentation.ag2", wrappers=("record_usage *",)),
+    # One for each answer of the model, below the agent's.
+    KnownSpans("openinference.instrumentation.openai_agents", wrappers=("turn",)),
 )
 """The table."""
 

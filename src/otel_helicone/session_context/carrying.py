@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from opentelemetry import trace
 from opentelemetry.context import Context, attach, detach, get_current
 
-from otel_helicone.ambient_spans.adapter import ambient_spans
+from otel_helicone.ambient_spans.adapter import ambient_calls, ambient_spans
 from otel_helicone.ambient_spans.carried import with_ambient_span
 from otel_helicone.primitives.log_once import log_failure_once
 from otel_helicone.session_context.linking import deepest
@@ -78,7 +78,7 @@ def _context_of_now() -> Context:
     context = get_current()
     try:
         _, place = deepest(trace.get_current_span())
-        for span in ambient_spans():
+        for span in (*ambient_spans(), *ambient_calls()):
             if span.get_span_context() == place:
                 return with_ambient_span(span, context)
     except Exception:

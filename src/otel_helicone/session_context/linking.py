@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from opentelemetry import trace as trace_api
-from opentelemetry.context import Context
+from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.trace import Span
 from opentelemetry.trace import SpanContext
 
 from otel_helicone.ambient_spans import adapter
-from otel_helicone.ambient_spans.adapter import ambient_attributes, ambient_spans
+from otel_helicone.ambient_spans.adapter import ambient_attributes, ambient_calls, ambient_spans
 from otel_helicone.primitives.span_attributes import NO_STAMPS
 from otel_helicone.session_context import blocks, remote
 from otel_helicone.session_context.local_trace import (
@@ -28,6 +28,7 @@ from otel_helicone.session_context.local_trace import (
     node_of,
     open_spans,
 )
+from otel_helicone.session_context.texts import know_as_call
 from otel_helicone.settings.processor import ProcessorSettings
 
 __all__ = ["current_place", "deepest", "link", "told_here"]
@@ -131,6 +132,8 @@ def _nearest_above(
         given = trace_api.get_current_span(parent_context)
         if given.get_span_context() != current.get_span_context():
             return above
+        if not parent_context and parent_context is not get_current():
+            return above  # an empty context: a new root is meant, also where nothing is current
     found, _ = deepest(current, besides=scope_name if is_ambient else None)
     if found is None:
         return above
@@ -152,19 +155,41 @@ def deepest(
         The node of the span there, or of the one around it, None where none is known; and which
         span that is.
     """
-    node, context = node_of(span), span.get_span_context()
+    node, context = own, own_context = node_of(span), span.get_span_context()
     if not adapter.in_use:
         return node, context
     for ambient in ambient_spans(besides):
         found, found_context = node_of(ambient), ambient.get_span_context()
-        if node is not None:
-            is_deeper = found is not None and is_above(node, found)
-        else:
-            # An unsampled one is known by its trace alone.
-            is_deeper = not context.is_valid or context.trace_id == found_context.trace_id
-        if is_deeper:
+        if _is_deeper(found, found_context, node, context):
+            node, context = found, found_context
+    for call in ambient_calls(besides):
+        found, found_context = node_of(call), call.get_span_context()
+        if found is not None:
+            if found.context[1] == found_context.span_id:
+                know_as_call(found)
+            if node is not None and is_above(found, node):
+                continue
+        # LangChain starts a model's run beside that of the wrapper that is its current one.
+        if _is_deeper(found, found_context, own, own_context):
             node, context = found, found_context
     return node, context
+
+
+def _is_deeper(
+    found: SpanNode | None, found_context: SpanContext, node: SpanNode | None, context: SpanContext
+) -> bool:
+    """Return whether a place that is found lies below another one.
+
+    Args:
+        found: the node there, or of the span around it; None where none is known.
+        found_context: which span it is.
+        node: likewise of the other place.
+        context: likewise.
+    """
+    if node is not None:
+        return found is not None and is_above(node, found)
+    # An unsampled one is known by its trace alone.
+    return not context.is_valid or context.trace_id == found_context.trace_id
 
 
 def current_place() -> SpanNode | None:

@@ -157,6 +157,7 @@ class SpanNode(ref[Span]):
         "attributes",
         "block",
         "context",
+        "is_call",
         "is_frozen",
         "name",
         "parent",
@@ -210,6 +211,10 @@ class SpanNode(ref[Span]):
     # Set when a span ends that one below it outlives.
     snapshot: ReadableSpan
     """What the SDK told of the span at its end, until somebody asks."""
+
+    # Set when a library tells it.
+    is_call: bool
+    """True: the span is a call to a model itself, whatever it looks like."""
 
     # Set when Helicone has answered a request of the span.
     request_id: str

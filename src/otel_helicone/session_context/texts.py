@@ -53,6 +53,7 @@ __all__ = [
     "bring_up_to_date",
     "freeze",
     "keep",
+    "know_as_call",
     "notice_changes",
     "path_above",
     "refresh",
@@ -102,7 +103,7 @@ def notice_changes(node: SpanNode) -> None:
                     or (
                         # What tells nothing now has told nothing before.
                         not (is_default and attributes.keys().isdisjoint(TELLING_ATTRIBUTES))
-                        and segment_of(span, settings.segment) != link.segment
+                        and _segment_of(link, span) != link.segment
                     )
                 )
             ):
@@ -110,6 +111,18 @@ def notice_changes(node: SpanNode) -> None:
                 break
         link = link.parent
     bring_up_to_date(node)
+
+
+def know_as_call(node: SpanNode) -> None:
+    """Take a span for a call to a model itself from now on, as it will turn out to be at its end.
+
+    It adds no segment then, nor has it added one to spans that are still open.
+    """
+    if getattr(node, "is_call", False):
+        return
+    node.is_call = True
+    if node.revision != NOT_WORKED_OUT:
+        refresh(node.trace)
 
 
 def refresh(trace: LocalTrace) -> None:
@@ -192,7 +205,7 @@ def _work_out(node: SpanNode, revision: int) -> None:
     if node.revision == NOT_WORKED_OUT:
         if live is None:
             node.said = None
-        elif node.stamps is NO_STAMPS:
+        elif node.stamps is NO_STAMPS and not getattr(node, "is_call", False):
             with _freezing:  # another thread may do the same
                 if not node.is_frozen and work_out_plainly(
                     node, live, live.name, attributes_of(live)
@@ -203,12 +216,12 @@ def _work_out(node: SpanNode, revision: int) -> None:
         node.attributes = attributes = attributes_of(span)
         node.said = said_on(node, attributes, trace.settings)
         node.seen_id = attributes.get(HELICONE_SESSION_ID)
-        _store_path(node, span.name, segment_of(span, trace.settings.segment))
-    elif node.revision == NOT_WORKED_OUT:
+        _store_path(node, span.name, _segment_of(node, span))
+    elif node.revision == NOT_WORKED_OUT and not getattr(node, "is_call", False):
         # Let go of before its end: its name at its start is all there is.
         _store_path(node, node.name, escape_segment(node.name))
     else:
-        _store_path(node, node.name, node.segment)
+        _store_path(node, node.name, getattr(node, "segment", None))
     if node.parent is None:
         describe_root(node)
     node.session = session_of(node)
@@ -217,6 +230,12 @@ def _work_out(node: SpanNode, revision: int) -> None:
         del node.snapshot  # all of it is known now
     if live is not None and node.stamps is not NO_STAMPS:
         _write_stamps(node, live)
+
+
+def _segment_of(node: SpanNode, span: ReadableSpan) -> str | None:
+    if getattr(node, "is_call", False):
+        return None
+    return segment_of(span, node.trace.settings.segment)
 
 
 def _store_path(node: SpanNode, name: str, segment: str | None) -> None:

@@ -19,6 +19,7 @@ from typing import Any, Final
 __all__ = ["ModelServer", "serve_model"]
 
 MODEL: Final = "gpt-4o-mini-2024-07-18"
+UNKNOWN_MODEL: Final = "no-such-model"
 INPUT_TOKENS, OUTPUT_TOKENS = 21, 8
 _HANDOFF: Final = re.compile("transfer|handoff|delegate", re.IGNORECASE)
 _FINAL: Final = ("final_answer", "finish", "submit")
@@ -137,6 +138,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._respond(_responses(body), body, _responses_events)
         elif path.endswith("/messages"):
             self._respond(_anthropic(body), body, _anthropic_events)
+        elif body["model"] == UNKNOWN_MODEL:
+            told = {"code": "model_not_found", "type": "invalid_request_error"}
+            message = f"The model `{UNKNOWN_MODEL}` does not exist"
+            self._answer({"error": {"message": message, "param": None, **told}}, 404)
         else:
             self._respond(_chat(body), body, _chat_events)
 
@@ -157,9 +162,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
         self.wfile.write(b"0\r\n\r\n")
 
-    def _answer(self, answer: dict[str, Any]) -> None:
+    def _answer(self, answer: dict[str, Any], status: int = 200) -> None:
         body = json.dumps(answer).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
         self.end_headers()

@@ -134,6 +134,14 @@ def _said(response: Any) -> str:
     if response.get("streamed"):  # as the gateway assembles it
         calls = [f"{call['name']}({call['arguments']})" for call in response.get("tool_calls", ())]
         return ", ".join(calls) or _short(response.get("text"))
+    if response.get("object") == "list":
+        return "embedding"
+    if "error" in response:
+        return "error"
+    if "output" in response:
+        return _items_said(response["output"])
+    if isinstance(response.get("content"), list):
+        return _items_said(response["content"])
     choices = response.get("choices") or [{}]
     message = choices[0].get("message") or {}
     calls = [
@@ -141,6 +149,19 @@ def _said(response: Any) -> str:
         for call in message.get("tool_calls") or ()
     ]
     return ", ".join(calls) or _short(message.get("content", response))
+
+
+def _items_said(items: list[dict[str, Any]]) -> str:
+    """Return what the items of a Responses answer say, or the blocks of one of Anthropic's."""
+    calls = [
+        f"{item['name']}({_short(item.get('arguments', item.get('input')))})"
+        for item in items
+        if item.get("type") in ("function_call", "tool_use")
+    ]
+    texts = [
+        part["text"] for item in items for part in item.get("content", [item]) if "text" in part
+    ]
+    return ", ".join(calls) or _short("".join(texts))
 
 
 def _short(value: Any) -> str:

@@ -63,6 +63,25 @@ CASES = [
     Case("semantic_kernel_agent", ("openai",), variables=SEMANTIC_KERNEL),
     Case("autogen_agent", ("autogen_agentchat", "openai")),
     Case("ag2_agent", ("openai",)),
+    Case("langgraph_agents", ("langchain",)),
+    Case("langgraph_agents", ("langchain", "openai")),
+    Case(
+        "langgraph_interrupt",
+        ("langchain", "openai"),
+        variables={"HELICONE_SESSION_ID_ATTRIBUTES": "session.id"},
+    ),
+    Case("langchain_chains", ("langchain",)),
+    Case("langchain_chains", ("langchain", "openai")),
+    Case("langchain_inside", ("langchain", "openai")),
+    Case("langchain_untraced", ("openai",)),
+    Case("openai_agents_handoff", ("openai_agents", "openai")),
+    Case("pydantic_ai_agent", ()),
+    Case("anthropic_tools", ("anthropic",)),
+    Case(
+        "mcp_agent",
+        ("openai", "mcp"),
+        variables={"OTEL_PROPAGATORS": "tracecontext,baggage,helicone"},
+    ),
 ]
 
 

@@ -106,8 +106,15 @@ class EventStream:
     def _typed_event(self, kind: str, event: dict[str, object]) -> None:
         if kind == "response.output_text.delta":
             self._add_text(event.get("delta"))
+        elif kind == "content_block_start":
+            if member(event, "content_block", "type") == "tool_use":
+                name = member(event, "content_block", "name")
+                self._add_call(str(event.get("index")), {"name": name})
         elif kind == "content_block_delta":
             self._add_text(member(event, "delta", "text"))
+            arguments = member(event, "delta", "partial_json")
+            if isinstance(arguments, str):
+                self._add_call(str(event.get("index")), {"arguments": arguments})
         elif (
             kind == "response.output_item.done" and member(event, "item", "type") == "function_call"
         ):
