@@ -1,4 +1,4 @@
-"""Vercel's AI SDK, which sends its spans to the bridge: the tree of an agent, whole and streamed."""
+"""Vercel's AI SDK, whose spans go to the bridge: the tree of an agent, whole and streamed."""
 
 from __future__ import annotations
 
