@@ -16,7 +16,7 @@ from otel_helicone.local.storage.records import RequestRecord
 from tests.integration.frameworks.model_server import ModelServer
 from tests.integration.frameworks.programs.run_program import CITIES
 
-__all__ = ["KEY", "Framework", "run_program", "session_trees"]
+__all__ = ["KEY", "PROGRAMS", "Framework", "run_program", "session_trees"]
 
 KEY: Final = "sk-helicone-aaaaaaa-bbbbbbb-ccccccc-ddddddd"
 PROGRAMS: Final = Path(__file__).parent / "programs"
