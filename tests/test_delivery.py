@@ -99,6 +99,16 @@ def test_importing_it_imports_no_http_client() -> None:
     assert done.stdout.strip() == b"False"
 
 
+def test_making_one_imports_the_http_client_before_another_thread_can_see_half_of_it() -> None:
+    program = (
+        "import sys\n"
+        "from otel_helicone.delivery import Delivery, judge_log\n"
+        "Delivery(endpoint='http://localhost', api_key='k', judge=judge_log)\n"
+        "sys.modules['httpx2'].Timeout\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"endpoint": "ftp://x"}, {"endpoint": "http://"}, {"api_key": ""}, {"api_key": "a\nb"},

@@ -8,6 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -71,6 +72,9 @@ class Delivery:
             raise ValueError("api_key must be visible ASCII characters, and at least one")
         if max_in_flight < 1 or max_in_flight_bytes < 1:
             raise ValueError("max_in_flight and max_in_flight_bytes must be at least 1")
+        # Not later in the thread that sends: openai 2 looks for httpx2 among the modules that are
+        # imported, and its calls fail while another thread is in the middle of importing it.
+        import_module("httpx2")
         self._endpoint = endpoint.rstrip("/")
         # What is shown of it: neither user and password nor a query.
         port = parts.port or (443 if parts.scheme == "https" else 80)
