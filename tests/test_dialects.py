@@ -570,3 +570,11 @@ def test_a_log_is_never_longer_than_allowed(
     given_["gen_ai.input.messages"] = json.dumps(messages)
     for record in Translator(include="all").records([span(given_)]):
         assert len(record.to_bytes(most)) <= most
+
+
+def test_litellm_tells_where_it_has_sent_a_call_in_its_hidden_parameters() -> None:
+    hidden = json.dumps({"api_base": "https://oai.helicone.ai/v1/", "response_cost": 0.1})
+    told = describe(
+        span({"gen_ai.operation.name": "chat", "hidden_params": hidden}, scope="litellm")
+    )
+    assert (told.server_address, told.server_port) == ("oai.helicone.ai", 443)

@@ -10,6 +10,7 @@ from opentelemetry.trace import Span
 from otel_helicone.injection import gateway_calls
 from otel_helicone.injection.raw_headers import raw_headers
 from otel_helicone.primitives.attribute_names import HELICONE_CACHE, HELICONE_REQUEST_ID
+from otel_helicone.primitives.known_spans import Part, part_of
 from otel_helicone.primitives.log_once import log_failure_once
 from otel_helicone.primitives.span_attributes import set_absent_attribute
 from otel_helicone.session_context.linking import deepest
@@ -57,7 +58,7 @@ def note_answer(response: Response, span: Span) -> None:
 def _note_on_node(node: SpanNode, request_id: str | None, *, is_hit: bool) -> None:
     span = node()
     if request_id is not None:
-        if node.segment is not None:
+        if node.segment is not None or (span is not None and _is_wrapper(span)):
             # A step of the application: the span of the call, if there is one, is another.
             gateway_calls.note(node.context[0])
         before: str | None = getattr(node, "request_id", None)
@@ -65,6 +66,11 @@ def _note_on_node(node: SpanNode, request_id: str | None, *, is_hit: bool) -> No
             node.request_id = request_id
     if is_hit and span is not None:
         set_absent_attribute(span, HELICONE_CACHE, "HIT")
+
+
+def _is_wrapper(span: SdkSpan) -> bool:
+    scope = span.instrumentation_scope
+    return scope is not None and part_of(scope.name, span.name) is Part.WRAPPER
 
 
 def _set_absent(span: Span, name: str, text: str) -> None:

@@ -214,6 +214,8 @@ class Translator:
         attributes = span.attributes or {}
         start = span.start_time or 0
         end = max(span.end_time or start, start)
+        last_event = max((event.timestamp for event in span.events), default=end)
+        ends_later, end = last_event > end, max(last_event, end)
         known = speaks_any(attributes) or span.events or self._settings.include != "calls"
         description = describe(span) if known else _NOT_A_CALL
         if description.is_completion:
@@ -227,7 +229,7 @@ class Translator:
         through_gateway = noted is not None or (
             description.kind.is_call and _is_gateway(description)
         )
-        return Observed(span, description, start, end, through_gateway)
+        return Observed(span, description, start, end, ends_later, through_gateway)
 
     def _includes(self, observed: Observed) -> bool:
         include = self._settings.include
