@@ -26,6 +26,7 @@ __all__ = [
 ADAPTERS: Final[Mapping[str, str]] = {
     "langchain_core.runnables.config": "otel_helicone.ambient_spans.langchain",
     "openinference.instrumentation": "otel_helicone.ambient_spans.openinference",
+    "llama_index.core.base.llms.base": "otel_helicone.ambient_spans.llama_index",
 }
 """The adapters, by the modules with whose import they come into use.
 
