@@ -134,6 +134,8 @@ def _said(response: Any) -> str:
     if response.get("streamed"):  # as the gateway assembles it
         calls = [f"{call['name']}({call['arguments']})" for call in response.get("tool_calls", ())]
         return ", ".join(calls) or _short(response.get("text"))
+    if response.get("object") == "list":
+        return "embedding"
     choices = response.get("choices") or [{}]
     message = choices[0].get("message") or {}
     calls = [

@@ -29,16 +29,31 @@ class Case:
         program: the name of a file in ``programs``.
         instrumentors: the names of the instrumentors, besides this library's.
         trees: the name of a file in ``trees``; by default the program's.
+        variables: more environment variables, with their values.
     """
 
     program: str
     instrumentors: tuple[str, ...]
     trees: str = ""
+    variables: tuple[tuple[str, str], ...] = ()
 
 
 CASES = [
     Case("langgraph_agent", ("langchain",)),
     Case("langgraph_agent", ("langchain", "openai")),
+    Case("llamaindex_agent", ("llama_index", "openai")),
+    Case("litellm_calls", ("litellm",)),
+    Case("litellm_calls", ("litellm", "openai")),
+    # Its callback runs in threads of its own.
+    Case(
+        "litellm_telemetry",
+        ("threading",),
+        "litellm_calls",
+        (("USE_OTEL_LITELLM_REQUEST_SPAN", "true"),),
+    ),
+    Case("dspy_agent", ("dspy", "openai")),
+    Case("haystack_agent", ("haystack", "openai")),
+    Case("instructor_answers", ("instructor", "openai")),
 ]
 
 
@@ -48,7 +63,15 @@ CASES = [
 def test_the_tree_is_the_same_both_ways(
     case: Case, framework: Framework, helicone: LocalHelicone, model: ModelServer, tmp_path: Path
 ) -> None:
-    run_program(framework, case.program, case.instrumentors, helicone, model, tmp_path)
+    run_program(
+        framework,
+        case.program,
+        case.instrumentors,
+        helicone,
+        model,
+        tmp_path,
+        **dict(case.variables),
+    )
     trees = session_trees(helicone.store.requests())
     expected = (TREES / f"{case.trees or case.program}.txt").read_text("utf-8")
     assert "\n\n".join(trees) + "\n" == expected
