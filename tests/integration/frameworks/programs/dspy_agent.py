@@ -38,7 +38,5 @@ async def run_streamed_answer(base_url: str, city: str) -> str:
             dspy.ChainOfThought("question -> answer"),
             stream_listeners=[dspy.streaming.StreamListener("answer")],
         )
-        async for part in program(question=f"How is the weather in {city}?"):
-            if isinstance(part, dspy.Prediction):
-                return part.answer
-    return ""
+        parts = [part async for part in program(question=f"How is the weather in {city}?")]
+    return parts[-1].answer
