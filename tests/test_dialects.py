@@ -594,3 +594,11 @@ def test_a_streamed_chat_of_openai_agents_is_read_from_the_answer_that_it_makes_
     assert told.output[0].tool_calls[0].name == "weather"
     assert told.usage == Usage(21, 8, 29)
     assert told.response_id is None
+
+
+def test_litellm_tells_where_it_has_sent_a_call_in_its_hidden_parameters() -> None:
+    hidden = json.dumps({"api_base": "https://oai.helicone.ai/v1/", "response_cost": 0.1})
+    told = describe(
+        span({"gen_ai.operation.name": "chat", "hidden_params": hidden}, scope="litellm")
+    )
+    assert (told.server_address, told.server_port) == ("oai.helicone.ai", 443)

@@ -7,7 +7,7 @@ import weakref
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import Event, ReadableSpan
 
 from otel_helicone.logs.translating import Translator
 from tests.timed_spans import ROOT, call, logged, span
@@ -311,3 +311,39 @@ def test_a_place_that_cannot_be_read_is_as_none(noted: object) -> None:
     node = span("node", 0, 200)
     client = call(20, 90, scope="two", trace=8, helicone__session__parent=noted)
     assert len(logged([client, node])) == 1
+
+
+def _handed_out(start: int, handed_out: int, first_token: int, **more: Any) -> ReadableSpan:
+    """Make a span of a stream as LlamaIndex ends it, and an event of what came out later."""
+    made = call(start, handed_out, below=ROOT, scope="framework", **more)
+    event = Event("First Token Stream Event", timestamp=first_token * 1_000_000)
+    return ReadableSpan(
+        made.name,
+        context=made.context,
+        parent=made.parent,
+        attributes=made.attributes,
+        events=(event,),
+        kind=made.kind,
+        start_time=made.start_time,
+        end_time=made.end_time,
+        resource=made.resource,
+        instrumentation_scope=made.instrumentation_scope,
+    )
+
+
+def test_a_stream_whose_span_ends_when_it_is_handed_out_is_one_call_with_the_clients() -> None:
+    stream = _handed_out(10, 20, 50)
+    client = call(30, 90, below=ROOT, scope="client", gen_ai__response__id="r1")
+    (record,) = logged([stream, client])
+    assert (record.start, record.end) == (10_000_000, 90_000_000)
+    assert len(logged([client], [stream])) == 1
+
+
+def test_the_next_call_is_another_one() -> None:
+    first, second = _handed_out(10, 20, 50), call(60, 90, below=ROOT, scope="client")
+    assert len(logged([first, second])) == 2
+
+
+def test_an_event_after_the_end_moves_the_end_of_what_is_logged() -> None:
+    (record,) = logged([_handed_out(10, 20, 50)])
+    assert record.end == 50_000_000

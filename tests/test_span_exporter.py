@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export import (
     SimpleSpanProcessor,
     SpanExportResult,
 )
-from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer, use_span
 
 from otel_helicone import (
     HeliconeSpanExporter,
@@ -289,6 +289,38 @@ def test_a_tool_in_which_a_call_went_through_the_gateway_is_logged(
     rows = app.rows()
     assert sorted(row.kind for row in rows) == ["llm", "tool"]
     assert {row.session_path for row in rows} == {"/Trip/look"}
+
+
+def test_nor_is_one_that_was_sent_inside_of_a_frameworks_machinery(
+    make_application: MakeApplication, stack: Any, helicone: LocalHelicone
+) -> None:
+    app = make_application({"gateway_hosts": [helicone.host]})
+    framework = app.provider.get_tracer("openinference.instrumentation.llama_index")
+    with (
+        app.tracer.start_as_current_span("Trip"),
+        framework.start_as_current_span("CompactAndRefine.aget_response"),
+        stack.Client() as client,
+    ):
+        outer = framework.start_span("OpenAI.astream")
+        with use_span(outer):
+            outside = framework.start_span("OpenAI.astream_chat")
+        client.post(f"{helicone.base_url}/chat/completions", json={"model": "gpt-4o-mini"})
+        for span in (outside, outer):
+            span.set_attribute("openinference.span.kind", "LLM")
+            span.end()
+    (row,) = app.rows()
+    assert (row.target_path, row.session_path) == ("/v1/chat/completions", "/Trip")
+
+
+@pytest.mark.parametrize("processor", [{}, None], ids=["with the processor", "without"])
+def test_a_call_that_litellm_has_written_on_a_step_is_logged_inside_of_it(
+    make_application: MakeApplication, processor: dict[str, Any] | None
+) -> None:
+    app = make_application(processor)
+    with app.tracer.start_as_current_span("agent") as step:
+        step.set_attributes({**CHAT, "litellm.call_id": "1"})
+    (row,) = app.rows()
+    assert (row.session_name, row.session_path) == ("agent", "/agent")
 
 
 def test_the_same_span_exported_twice_is_one_row(

@@ -224,3 +224,25 @@ def test_strands_tells_a_tool_in_details_of_its_operation_too() -> None:
         )
     )
     assert (tool.arguments, tool.result) == (ASKED, {"opens": 9})
+
+
+def test_the_context_that_a_workflow_hands_to_a_tool_is_no_argument() -> None:
+    context = "<workflows.context.context.Context object at 0x7f83cf59c290>"
+    handed = {"kwargs": {"to_agent": "forecaster", "ctx": context}}
+    told = describe(
+        span(
+            {
+                "openinference.span.kind": "TOOL",
+                "tool.name": "handoff",
+                "input.value": json.dumps(handed),
+            },
+            scope="openinference.instrumentation.llama_index",
+        )
+    )
+    assert told.arguments == {"to_agent": "forecaster"}
+
+
+def test_a_tool_of_dspy_is_logged_by_its_name_without_the_method() -> None:
+    written = {"openinference.span.kind": "TOOL", "input.value": "{}"}
+    told = describe(span(written, "weather.acall", scope="openinference.instrumentation.dspy"))
+    assert told.tool_name == "weather"

@@ -28,6 +28,7 @@ ADAPTERS: Final[Mapping[str, str]] = {
     "langchain_core.runnables.config": "otel_helicone.ambient_spans.langchain",
     "langchain_core.tracers.context": "otel_helicone.ambient_spans.langchain_calls",
     "openinference.instrumentation": "otel_helicone.ambient_spans.openinference",
+    "llama_index.core.base.llms.base": "otel_helicone.ambient_spans.llama_index",
 }
 """The adapters, by the modules with whose import they come into use.
 

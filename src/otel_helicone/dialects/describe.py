@@ -260,6 +260,9 @@ def _server(span: FinishedSpan) -> tuple[str | None, int | None]:
     if host is not None:
         return host, span.integer("server.port", "net.peer.port")
     base = span.text("gen_ai.openai.api_base", "llm.openai.api_base", "url.full", "http.url")
+    if base is None:
+        told = span.mapping("hidden_params").get("api_base")  # LiteLLM's own callback
+        base = told if isinstance(told, str) else None
     if base is None or "://" not in base:
         return None, None
     try:

@@ -21,6 +21,7 @@ from otel_helicone.dialects.wire import (
     wire_request,
     wire_response,
 )
+from otel_helicone.primitives.known_spans import name_of_step
 
 __all__ = ["OPENINFERENCE"]
 
@@ -234,7 +235,7 @@ def _parsed(name: str, value: Json) -> Json:
 def _tool_name(span: FinishedSpan) -> str | None:
     told = span.text("tool.name")
     if told is None and _kind(span) is Kind.TOOL:
-        return span.span.name
+        return name_of_step(span.scope, span.span.name)
     return told
 
 

@@ -36,6 +36,9 @@ _TEXT_BLOCK: Final = frozenset(
 # Amazon Bedrock's blocks are named by their only key; Strands hands them on.
 _BEDROCK_BLOCKS: Final = frozenset({"document", "image", "json", "text", "video"})
 _LITERAL: Final = r"('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
+_WORKFLOW_CONTEXT: Final = re.compile(
+    r"<workflows\.context\.context\.Context object at 0x[0-9a-fA-F]+>"
+)
 _MESSAGE_REPR: Final = re.compile(rf"content={_LITERAL} (?:.* )?tool_call_id={_LITERAL}", re.DOTALL)
 
 
@@ -69,6 +72,7 @@ def bare_arguments(value: Json, tool_name: str | None, scope: str) -> Bare:
         return (
             _run(value)
             or _python_call(value, "llama" in scope.lower())
+            or _without_workflow(value)
             or _named_call(value, tool_name)
         )
 
@@ -158,6 +162,18 @@ def _python_call(value: Json, is_llama: bool) -> Bare | None:
     if kwargs:
         return None
     return Bare(args[0] if isinstance(args, list) and len(args) == 1 else args)
+
+
+def _without_workflow(value: Json) -> Bare | None:
+    """Take out the context of LlamaIndex's workflows, which the agent puts in for the tool."""
+    if not isinstance(value, dict):
+        return None
+    told = {
+        name: item
+        for name, item in value.items()
+        if not (isinstance(item, str) and _WORKFLOW_CONTEXT.fullmatch(item))
+    }
+    return None if len(told) == len(value) else Bare(told)
 
 
 def _named_call(value: Json, tool_name: str | None) -> Bare | None:

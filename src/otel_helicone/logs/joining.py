@@ -260,7 +260,7 @@ def _add(call: _Call, other: Observed) -> None:
     if not call.is_new:
         return
     first = call.observed
-    if other.description.is_completion:
+    if other.description.is_completion or (first.ends_later and other.end > first.end):
         # A stream in two spans: the second has the answer, and when the stream ended.
         call.observed = replace(
             first,
@@ -270,6 +270,7 @@ def _add(call: _Call, other: Observed) -> None:
                 is_opening=False,
             ),
             end=max(first.end, other.end),
+            ends_later=other.ends_later,
         )
     else:
         call.observed = replace(first, description=enriched(first.description, other.description))

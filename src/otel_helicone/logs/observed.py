@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from otel_helicone.dialects.description import Description
 from otel_helicone.primitives.attribute_names import HELICONE_SESSION_PARENT
+from otel_helicone.primitives.segments import carries_a_call
 
 __all__ = ["Observed", "SpanKey", "key_of", "parent_key_of"]
 
@@ -28,6 +29,8 @@ class Observed:
         description: what it says, and what spans that saw the same call say.
         start: when the call began, in nanoseconds since 1970.
         end: when it ended, likewise; never before its start.
+        ends_later: whether it went on after that. LlamaIndex's spans of streams have the time at
+            which the stream was handed out; what came out of it are events after that time.
         through_gateway: whether the call went through Helicone's gateway, which has logged it.
         place: the span that knows the place of the call better; None where it is the span itself.
         parent: trace id and span id of what the span started in, maybe in another trace; None at a
@@ -38,6 +41,7 @@ class Observed:
     description: Description
     start: int
     end: int
+    ends_later: bool = False
     through_gateway: bool = False
     place: ReadableSpan | None = None
     parent: SpanKey | None = field(init=False)
@@ -49,6 +53,14 @@ class Observed:
     def key(self) -> SpanKey:
         """The span's trace id and span id."""
         return key_of(self.span)
+
+    @property
+    def is_request(self) -> bool:
+        """Whether the span is the call itself, so that it is no place in a tree."""
+        if not self.description.kind.is_call:
+            return False
+        span = self.span
+        return not carries_a_call(span.name, span.kind, span.attributes or {}, self.scope)
 
     @property
     def scope(self) -> str:

@@ -94,7 +94,7 @@ class Placer:
             batch: the spans that were exported with it, and those known from before.
         """
         span, description = observed.span, observed.description
-        is_request = description.kind.is_call
+        is_request = observed.is_request
         node = finished.take(*observed.key)
         if node is not None:
             context = context_of_finished(node, is_request=is_request)
@@ -130,7 +130,7 @@ class Placer:
             session_id = escape_session_id(attributes.get(HELICONE_SESSION_ID))
             if link is span or session_id is None:
                 continue
-            segments = _stamped_segments(link, batch[key_of(link)].description.kind.is_call, batch)
+            segments = _stamped_segments(link, batch[key_of(link)].is_request, batch)
             if segments is None:
                 continue
             below = _segments_of(chain[:index], is_request, batch)
@@ -150,7 +150,7 @@ class Placer:
         path = (
             Path.of(split_path(description.session_path))
             if description.session_path is not None
-            else self._path_among(span, description.kind.is_call, batch)
+            else self._path_among(span, observed.is_request, batch)
         )
         name = escape_value(description.session_name)
         return SessionContext(session_id, path.text, self._name(session_id, name, span, batch))
@@ -240,7 +240,7 @@ def _segments_of(
         if is_first and is_request:
             continue
         known = batch.get(key_of(link))
-        if known is not None and known.description.kind.is_call and not is_first:
+        if known is not None and known.is_request and not is_first:
             continue
         segment = default_segment(link)
         if segment is not None or (is_first and _is_step(batch, link)):

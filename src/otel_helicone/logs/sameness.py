@@ -39,6 +39,7 @@ class Facts:
         scope: the instrumentation that wrote the span.
         start: when it began, in nanoseconds since 1970.
         end: when it ended.
+        ends_later: whether it went on after that.
         is_root: whether the span has no parent.
         is_opening: whether it is only the beginning of a stream.
         is_completion: whether it completes one.
@@ -58,6 +59,7 @@ class Facts:
     scope: str
     start: int
     end: int
+    ends_later: bool
     is_root: bool
     is_opening: bool
     is_completion: bool
@@ -81,6 +83,7 @@ class Facts:
             observed.scope,
             observed.start,
             observed.end,
+            observed.ends_later,
             observed.span.parent is None,
             told.is_opening,
             told.is_completion,
@@ -124,7 +127,11 @@ def are_one_beside(first: Facts, second: Facts) -> bool:
         return first.is_opening and first.request_model == second.request_model
     if first.scope == second.scope or not _tell_the_same(first, second):
         return False
-    return _share_an_answer(first, second) or _is_one_inside_the_other(first, second)
+    if _share_an_answer(first, second):
+        return True
+    if (first.ends_later or second.ends_later) and not _agree(first.output, second.output):
+        return False
+    return _is_one_inside_the_other(first, second)
 
 
 def are_one_elsewhere(first: Facts, second: Facts) -> bool:
@@ -226,6 +233,9 @@ def _share_an_answer(first: Facts, second: Facts) -> bool:
 
 
 def _is_one_inside_the_other(first: Facts, second: Facts) -> bool:
-    return (first.start <= second.start and second.end <= first.end) or (
-        second.start <= first.start and first.end <= second.end
-    )
+    return _is_inside(first, second) or _is_inside(second, first)
+
+
+def _is_inside(inner: Facts, outer: Facts) -> bool:
+    end = inner.start if outer.ends_later else inner.end
+    return outer.start <= inner.start and end <= outer.end

@@ -215,6 +215,8 @@ class Translator:
         attributes = span.attributes or {}
         start = span.start_time or 0
         end = max(span.end_time or start, start)
+        last_event = max((event.timestamp for event in span.events), default=end)
+        ends_later, end = last_event > end, max(last_event, end)
         known = speaks_any(attributes) or span.events or self._settings.include != "calls"
         at_start = attributes_at_start(*key_of(span)) if span.dropped_attributes else None
         description = describe(span, at_start) if known else _NOT_A_CALL
@@ -229,7 +231,7 @@ class Translator:
         through_gateway = noted is not None or (
             description.kind.is_call and _is_gateway(description)
         )
-        return Observed(span, description, start, end, through_gateway)
+        return Observed(span, description, start, end, ends_later, through_gateway)
 
     def _includes(self, observed: Observed) -> bool:
         include = self._settings.include

@@ -25,6 +25,7 @@ __all__ = [
     "HELICONE_SESSION_PARENT",
     "HELICONE_SESSION_PATH",
     "LANGFUSE_OBSERVATION_TYPE",
+    "LITELLM_CALL_ID",
     "LLM_REQUEST_TYPE",
     "OPENINFERENCE_SPAN_KIND",
     "SESSION_ID",
@@ -55,6 +56,9 @@ GEN_AI_PROVIDER_NAME: Final = "gen_ai.provider.name"
 GEN_AI_SYSTEM: Final = "gen_ai.system"
 GEN_AI_REQUEST_MODEL: Final = "gen_ai.request.model"
 GEN_AI_TOOL_NAME: Final = "gen_ai.tool.name"
+
+# LiteLLM's own callback.
+LITELLM_CALL_ID: Final = "litellm.call_id"
 
 # OpenLLMetry.
 LLM_REQUEST_TYPE: Final = "llm.request.type"

@@ -12,13 +12,21 @@ Read from the spans that current versions of the instrumentations write.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from fnmatch import translate
 from typing import Final
 
-__all__ = ["KNOWN_SCOPES", "KNOWN_SPANS", "KnownSpans", "Part", "part_of"]
+__all__ = [
+    "KNOWN_SCOPES",
+    "KNOWN_SPANS",
+    "KnownSpans",
+    "Part",
+    "is_call_by_library",
+    "name_of_step",
+    "part_of",
+]
 
 
 class Part(Enum):
@@ -41,12 +49,15 @@ class KnownSpans:
         calls: names of spans that are calls themselves; ``*`` stands for any characters.
         wrappers: names of spans that add nothing to a tree.
         steps: names of spans that are steps, though they would match one of the others.
+        methods: what names end with and says nothing of a step, such as the method of a tool that
+            is called.
     """
 
     scope: str
     calls: tuple[str, ...] = ()
     wrappers: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
 
 
 _LANGCHAIN_WRAPPERS: Final = (
@@ -64,6 +75,114 @@ _LANGCHAIN_WRAPPERS: Final = (
     "acall_model",
     "should_continue",
     "tools_condition",
+)
+
+# A span is called after a class and its method. The classes of an application are among them, so
+# these are LlamaIndex's own ones alone, with the methods inside of what they are asked for.
+_LLAMA_INDEX_WRAPPERS: Final = (
+    # The steps of the ready-made agents. What a step calls, a model or a tool, has its own span.
+    *(
+        f"{agent}.{step}"
+        for agent in ("BaseWorkflowAgent", "AgentWorkflow")
+        for step in (
+            "init_run",
+            "setup_agent",
+            "run_agent_step",
+            "parse_agent_output",
+            "call_tool",
+            "aggregate_tool_results",
+        )
+    ),
+    *(
+        f"{engine}.{method}"
+        for engine in (
+            "CitationQueryEngine",
+            "MultiStepQueryEngine",
+            "RetrieverQueryEngine",
+            "RouterQueryEngine",
+            "SubQuestionQueryEngine",
+            "TransformQueryEngine",
+        )
+        for method in ("_query", "_aquery")
+    ),
+    *(
+        f"{retriever}.{method}"
+        for retriever in (
+            "AutoMergingRetriever",
+            "QueryFusionRetriever",
+            "RecursiveRetriever",
+            "RouterRetriever",
+            "SummaryIndexRetriever",
+            "VectorIndexAutoRetriever",
+            "VectorIndexRetriever",
+        )
+        for method in ("_retrieve", "_aretrieve")
+    ),
+    *(
+        f"{synthesizer}.{method}"
+        for synthesizer in (
+            "Accumulate",
+            "CompactAndAccumulate",
+            "CompactAndRefine",
+            "Generation",
+            "Refine",
+            "SimpleSummarize",
+            "TreeSummarize",
+        )
+        for method in ("get_response", "aget_response")
+    ),
+    "DefaultRefineProgram.__call__",
+    "DefaultRefineProgram.acall",
+)
+
+_DSPY_WRAPPERS: Final = (
+    # What turns fields into a prompt, and an answer into fields.
+    *(
+        f"{adapter}.{method}"
+        for adapter in ("BAMLAdapter", "ChatAdapter", "JSONAdapter", "TwoStepAdapter", "XMLAdapter")
+        for method in ("__call__", "acall")
+    ),
+    # The outer one of the two spans of a prediction, and the inner one where its signature is a
+    # text, not a class with a name.
+    "Predict.forward",
+    "Predict.aforward",
+    "Predict(StringSignature).forward",
+    "Predict(StringSignature).aforward",
+)
+
+# The ready-made components that ask a model. A component of an application may be called
+# `…Generator` as well, so each is named.
+_HAYSTACK_CALLS: Final = (
+    "CreateEmbeddings",
+    *(
+        f"{provider}{kind}Generator.{method}"
+        for provider in (
+            "AmazonBedrock",
+            "Anthropic",
+            "AnthropicVertex",
+            "AzureOpenAI",
+            "AzureOpenAIResponses",
+            "Cohere",
+            "GoogleAIGemini",
+            "GoogleGenAI",
+            "HuggingFaceAPI",
+            "HuggingFaceLocal",
+            "LlamaCpp",
+            "LlamaStack",
+            "MetaLlama",
+            "Mistral",
+            "Nvidia",
+            "Ollama",
+            "OpenAI",
+            "OpenAIResponses",
+            "OpenRouter",
+            "TogetherAI",
+            "VertexAIGemini",
+            "Watsonx",
+        )
+        for kind in ("", "Chat")
+        for method in ("run", "run_async")
+    ),
 )
 
 KNOWN_SPANS: Final = (
@@ -97,8 +216,30 @@ KNOWN_SPANS: Final = (
     KnownSpans("opentelemetry.instrumentation.ag2", wrappers=("record_usage *",)),
     # One for each answer of the model, below the agent's.
     KnownSpans("openinference.instrumentation.openai_agents", wrappers=("turn",)),
+    KnownSpans(
+        "openinference.instrumentation.llama_index",
+        wrappers=_LLAMA_INDEX_WRAPPERS,
+    ),
+    KnownSpans(
+        "openinference.instrumentation.dspy",
+        calls=("LM.__call__", "LM.acall"),
+        wrappers=_DSPY_WRAPPERS,
+        methods=(".__call__", ".acall"),
+    ),
+    KnownSpans(
+        "openinference.instrumentation.haystack",
+        calls=_HAYSTACK_CALLS,
+        wrappers=("Pipeline.run_async_generator",),  # inside of Pipeline.run_async
+    ),
 )
 """The table."""
+
+is_call_by_library: Final[dict[str, Callable[[str], bool]]] = {}
+"""By instrumentation scope, what tells of the name of a span whether it is a call.
+
+For libraries that name their spans after classes, which an application adds to: only the library
+in this process knows which of them are models. The scopes have to be in the table.
+"""
 
 
 def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
@@ -118,6 +259,22 @@ _PATTERNS: Final[Mapping[str, tuple[tuple[Part, re.Pattern[str]], ...]]] = {
 }
 
 
+_METHODS: Final = {known.scope: known.methods for known in KNOWN_SPANS if known.methods}
+
+
+def name_of_step(scope: str, name: str) -> str:
+    """Return the name of a step, without the method that was called.
+
+    Args:
+        scope: the name of its instrumentation scope.
+        name: its span's name.
+    """
+    for method in _METHODS.get(scope, ()):
+        if name.endswith(method):
+            return name.removesuffix(method) or name
+    return name
+
+
 def part_of(scope: str, name: str) -> Part | None:
     """Return the part that a span has in a tree, None where the table does not have it.
 
@@ -131,4 +288,5 @@ def part_of(scope: str, name: str) -> Part | None:
     for part, pattern in patterns:
         if pattern.fullmatch(name):
             return part
-    return None
+    is_call = is_call_by_library.get(scope)
+    return Part.CALL if is_call is not None and is_call(name) else None

@@ -18,6 +18,7 @@ from otel_helicone.primitives.attribute_names import (
     GEN_AI_SYSTEM,
     GEN_AI_TOOL_NAME,
     LANGFUSE_OBSERVATION_TYPE,
+    LITELLM_CALL_ID,
     LLM_REQUEST_TYPE,
     OPENINFERENCE_SPAN_KIND,
     TOOL_NAME,
@@ -25,13 +26,14 @@ from otel_helicone.primitives.attribute_names import (
     TRACELOOP_SPAN_KIND,
 )
 from otel_helicone.primitives.escaping import escape_segment
-from otel_helicone.primitives.known_spans import KNOWN_SCOPES, Part, part_of
+from otel_helicone.primitives.known_spans import KNOWN_SCOPES, Part, name_of_step, part_of
 from otel_helicone.primitives.log_once import log_failure_once
 from otel_helicone.primitives.span_attributes import attributes_of
 
 __all__ = [
     "TELLING_ATTRIBUTES",
     "SegmentRule",
+    "carries_a_call",
     "default_segment",
     "is_asking",
     "name_of_segment",
@@ -77,6 +79,10 @@ _TOOLS: Final = (
     ((TRACELOOP_SPAN_KIND, "tool"), TRACELOOP_ENTITY_NAME),
 )
 _TOOL_NAMES: Final = frozenset({AI_TOOL_CALL_NAME, *(attribute for _, attribute in _TOOLS)})
+# What other instrumentations say that their own spans are.
+_OTHER_KINDS: Final = frozenset(
+    {LANGFUSE_OBSERVATION_TYPE, OPENINFERENCE_SPAN_KIND, TRACELOOP_SPAN_KIND}
+)
 
 # Values, in lower case, that name the call to a model itself.
 _CALL_OPERATIONS: Final = frozenset(
@@ -119,11 +125,31 @@ def name_of_segment(
     if not attributes or attributes.keys().isdisjoint(TELLING_ATTRIBUTES):
         is_client = kind is _CLIENT or kind is _PRODUCER
         return None if is_client and part is None else name
-    if part is None and not _is_step(attributes, kind):
+    is_step = (
+        part is not None
+        or _is_step(attributes, kind)
+        or carries_a_call(name, kind, attributes, scope)
+    )
+    if not is_step:
         return None
     if attributes.keys().isdisjoint(_TOOL_NAMES):
-        return name
-    return _tool_name(attributes) or name
+        return name_of_step(scope, name)
+    return _tool_name(attributes) or name_of_step(scope, name)
+
+
+def carries_a_call(name: str, kind: SpanKind, attributes: Mapping[str, object], scope: str) -> bool:
+    """Return whether a span is a step of the application on which a call inside of it is written.
+
+    LiteLLM's own callback writes what it knows of a call on whatever span is current. Before the
+    call such a span is a step, and so it is afterwards.
+    """
+    return (
+        LITELLM_CALL_ID in attributes
+        and scope != "litellm"
+        and kind is not _CLIENT
+        and attributes.keys().isdisjoint(_OTHER_KINDS)
+        and part_of(scope, name) is None
+    )
 
 
 def _tool_name(attributes: Mapping[str, object]) -> str | None:

@@ -25,6 +25,7 @@ _HANDOFF: Final = re.compile("transfer|handoff|delegate", re.IGNORECASE)
 _FINAL: Final = ("final_answer", "finish", "submit")
 # Agno tells the members of a team in a text.
 _MEMBER: Final = re.compile(r'<member id="([^"]+)"')
+_OTHERS: Final = re.compile("'([a-z_]+)':")
 # DSPy asks for its answer in fields of text instead of offering tools.
 _DSPY_FIELD: Final = re.compile(r"\[\[ ## (\w+) ## \]\]")
 _counter: Final = itertools.count(1)
@@ -78,7 +79,11 @@ class _Turn:
         if forced in named:
             self.calls = [(forced or "", self._arguments(named[forced or ""]))]
         elif handoffs and not others and not results:
-            self.calls = [(handoffs[0], self._arguments(named[handoffs[0]]))]
+            told = {tool["name"]: str(tool.get("description")) for tool in tools}[handoffs[0]]
+            arguments = self._arguments(named[handoffs[0]])
+            if "to_agent" in arguments:  # LlamaIndex names the others in the tool's description
+                arguments["to_agent"] = next(iter(_OTHERS.findall(told)), self.city)
+            self.calls = [(handoffs[0], arguments)]
         elif others and results < 2:
             self.calls = [(others[0], self._arguments(named[others[0]]))]
         elif final is not None:

@@ -74,6 +74,7 @@ def run_program(
             "HELICONE_GATEWAY_HOSTS": helicone.host,
             "OPENAI_API_KEY": "none",
             "ANTHROPIC_API_KEY": "none",
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # it would fetch the newest at its import
             "OTEL_TRACES_EXPORTER": "helicone",
             "OTEL_METRICS_EXPORTER": "none",
             "OTEL_LOGS_EXPORTER": "none",

@@ -82,6 +82,19 @@ CASES = [
         ("openai", "mcp"),
         variables={"OTEL_PROPAGATORS": "tracecontext,baggage,helicone"},
     ),
+    Case("llamaindex_agent", ("llama_index", "openai")),
+    Case("litellm_calls", ("litellm",)),
+    Case("litellm_calls", ("litellm", "openai")),
+    # Its callback runs in threads of its own.
+    Case(
+        "litellm_telemetry",
+        ("threading",),
+        "litellm_calls",
+        {"USE_OTEL_LITELLM_REQUEST_SPAN": "true"},
+    ),
+    Case("dspy_agent", ("dspy", "openai")),
+    Case("haystack_agent", ("haystack", "openai")),
+    Case("instructor_answers", ("instructor", "openai")),
 ]
 
 
