@@ -94,11 +94,15 @@ def run_program(
     helicone.settle()
 
 
-def session_trees(rows: Iterable[RequestRecord]) -> dict[str, list[str]]:
+def session_trees(rows: Iterable[RequestRecord], *, figures: bool = True) -> dict[str, list[str]]:
     """Return each session as text, and for each text how its sessions came to Helicone.
 
     A text has the session's name, then a line for each row, by its path and then by its time; the
     cities, in which the runs differ, are taken out.
+
+    Args:
+        rows: what is stored.
+        figures: whether models and tokens are part of the text.
     """
     sessions: dict[tuple[str | None, str | None], list[RequestRecord]] = defaultdict(list)
     for row in rows:
@@ -106,7 +110,7 @@ def session_trees(rows: Iterable[RequestRecord]) -> dict[str, list[str]]:
     ways: dict[str, list[str]] = defaultdict(list)
     for (_, name), session in sessions.items():
         ordered = sorted(session, key=lambda row: (str(row.session_path), row.started_at))
-        lines = [f"{row.session_path}  {_line(row)}" for row in ordered]
+        lines = [f"{row.session_path}  {_line(row, figures=figures)}" for row in ordered]
         text = "\n".join([str(name), *(f"  {line}" for line in lines)])
         for city in CITIES:
             text = text.replace(city, "CITY")
@@ -117,7 +121,7 @@ def session_trees(rows: Iterable[RequestRecord]) -> dict[str, list[str]]:
     return {text: sorted(of_text) for text, of_text in sorted(ways.items())}
 
 
-def _line(row: RequestRecord) -> str:
+def _line(row: RequestRecord, *, figures: bool) -> str:
     request, response = json.loads(row.request_body), json.loads(row.response_body)
     request = request.get("providerRequest", {}).get("json", request)
     response = response.get("providerResponse", {}).get("json", response)
@@ -128,7 +132,8 @@ def _line(row: RequestRecord) -> str:
         return f"retrieval {_short(request.get('text', request))} -> {_short(response)}"
     error = f" status {row.status}" if row.status != 200 else ""
     tokens = f"{row.prompt_tokens}+{row.completion_tokens}"
-    return f"{row.model} {tokens}{error} -> {_said(response)}"
+    model = f"{row.model} {tokens}" if figures else "call"
+    return f"{model}{error} -> {_said(response)}"
 
 
 def _said(response: Any) -> str:
