@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from typing import Final
@@ -11,9 +12,12 @@ from aiohttp import web
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from otel_helicone.bridge.assembly import Assembler
+from otel_helicone.bridge.grpc_receiver import GRPCReceiver
+from otel_helicone.bridge.http_receiver import HTTPReceiver
+from otel_helicone.bridge.ingestion import Ingestion
 from otel_helicone.bridge.metrics import BridgeMetrics
 from otel_helicone.bridge.otlp import decode
-from otel_helicone.bridge.receiver import Receiver
+from otel_helicone.bridge.reading import Bodies
 from otel_helicone.bridge.sender import Sender
 from otel_helicone.bridge.spans import Arrival, arrivals_of
 from otel_helicone.bridge.spool import Spool
@@ -21,9 +25,11 @@ from otel_helicone.bridge.spool_file import SpoolError
 from otel_helicone.bridge.stored import Added, SpoolFull
 from otel_helicone.bridge.weight import check_spans, check_weight
 from otel_helicone.primitives.log_once import log_failure_once, warn_once
-from otel_helicone.settings.bridge import BridgeSettings
+from otel_helicone.settings.bridge import OFF, BridgeSettings
 
 __all__ = ["Bridge", "PortTaken"]
+
+_logger: Final = logging.getLogger("otel_helicone")
 
 # A trace that waits is looked at no later than this after it is due.
 _MAX_NAP: Final = 0.5
@@ -40,7 +46,7 @@ class PortTaken(Exception):
 
 
 class Bridge:
-    """Takes OTLP over HTTP and logs to Helicone. To be started in a running event loop.
+    """Takes OTLP over HTTP and gRPC, and logs to Helicone. To be started in a running event loop.
 
     Attributes:
         metrics: what it tells of itself.
@@ -66,7 +72,13 @@ class Bridge:
             lambda: {str(reason): n for reason, n in self._assembler.skipped.items()},
             lambda: self._sender.pace.in_flight,
         )
-        self._receiver = Receiver(settings, self.metrics, self._store, self._trouble)
+        self._ingestion = Ingestion(settings.max_request_bytes, self.metrics, self._store)
+        # As many large requests as fit into memory together; a small one always does.
+        self._bodies = Bodies(2 * settings.max_request_bytes)
+        self._http = HTTPReceiver(
+            settings, self.metrics, self._ingestion, self._bodies, self._trouble
+        )
+        self._grpc: GRPCReceiver | None = None
         self._runner: web.AppRunner | None = None
         self._sending: asyncio.Task[None] | None = None
         self._assembling = threading.Thread(
@@ -79,11 +91,22 @@ class Bridge:
         """Begin to receive and to send.
 
         Raises:
-            PortTaken: where the port can't be listened on.
+            PortTaken: where a port can't be listened on.
         """
         self._loop = asyncio.get_running_loop()
+        try:
+            await self._listen()
+        except BaseException:
+            await self._close()
+            raise
+        self._assembling.start()
+        with suppress_instrumentation():
+            self._sending = asyncio.create_task(self._sender.run())
+
+    async def _listen(self) -> None:
+        settings = self._settings
         self._runner = web.AppRunner(
-            self._receiver.application(),
+            self._http.application(),
             access_log=None,
             auto_decompress=False,  # it has no limit
             max_line_size=_MAX_HEADER_BYTES,
@@ -92,15 +115,27 @@ class Bridge:
         )
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self._settings.host, self._settings.port).start()
+            await web.TCPSite(self._runner, settings.host, settings.port).start()
         except OSError as error:
-            await self._close()
             raise PortTaken(
-                f"can't listen on {self._settings.host}:{self._settings.port}: {error.strerror}"
+                f"can't listen on {settings.host}:{settings.port}: {error.strerror}"
             ) from None
-        self._assembling.start()
-        with suppress_instrumentation():
-            self._sending = asyncio.create_task(self._sender.run())
+        if settings.grpc_port == OFF:
+            return
+        receiver = GRPCReceiver(settings, self.metrics, self._ingestion, self._bodies)
+        try:
+            await receiver.start(settings.grpc_port)
+        except OSError as error:
+            trouble = f"can't listen on {settings.host}:{settings.grpc_port}: {error.strerror}"
+            if settings.is_grpc_port_chosen:
+                raise PortTaken(trouble) from None
+            # A Collector beside the bridge listens there itself, and sends to it over HTTP.
+            _logger.warning(
+                "OTLP over gRPC is not taken: %s. --grpc-port names another port, or 'off' none.",
+                trouble,
+            )
+            return
+        self._grpc = receiver
 
     @property
     def url(self) -> str:
@@ -109,6 +144,11 @@ class Bridge:
         host, port = self._runner.addresses[0][:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
+    @property
+    def grpc_address(self) -> str:
+        """Where it listens for gRPC, once it was started; empty for nowhere."""
+        return "" if self._grpc is None else self._grpc.address
+
     async def wait(self) -> None:
         """Wait until it stops by itself, which only a failure of its own makes it do."""
         assert self._sending is not None
@@ -116,9 +156,7 @@ class Bridge:
 
     async def stop(self) -> None:
         """Stop: what is being received is stored, what is in flight may be answered yet."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        await self._stop_listening()
         self._stopping = True
         self._wake.set()
         if self._assembling.is_alive():
@@ -129,10 +167,16 @@ class Bridge:
             await asyncio.wait([self._sending])
         await self._close()
 
-    async def _close(self) -> None:
+    async def _stop_listening(self) -> None:
+        if self._grpc is not None:
+            await self._grpc.stop(_SECONDS_TO_DRAIN)
         if self._runner is not None:
             await self._runner.cleanup()
-        await asyncio.to_thread(self._receiver.close)
+            self._runner = None
+
+    async def _close(self) -> None:
+        await self._stop_listening()
+        await asyncio.to_thread(self._ingestion.close)
         self._assembler.close()
         self._spool.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 
@@ -26,6 +27,8 @@ def run_bridge(options: argparse.Namespace) -> int:
     Returns:
         The exit code: 0 after a stop, 1 where it could not run, 2 for a wrong setting.
     """
+    # What senders do wrong is counted, and answered; gRPC would print some of it besides.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
         given = given_options(BridgeSettings, options)
@@ -47,9 +50,11 @@ async def _run(settings: BridgeSettings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    grpc = f"  takes     {bridge.grpc_address} (OTLP over gRPC)\n" if bridge.grpc_address else ""
     _say(
         "The bridge is running; Ctrl-C stops it.\n"
         f"  takes     {bridge.url}/v1/traces (OTLP over HTTP)\n"
+        f"{grpc}"
         f"  metrics   {bridge.url}/metrics\n"
         f"  logs to   {settings.exporter.endpoint}\n"
         f"  spool     {settings.spool}"

@@ -77,9 +77,9 @@ class BridgeMetrics:
             _Watched(counts, now, skipped, in_flight, self._repeated_and_skipped)
         )
 
-    def answered(self, status: int) -> None:
-        """Count a request."""
-        self._requests.labels(str(status)).inc()
+    def answered(self, status: str) -> None:
+        """Count a request, by the status of HTTP or the name of gRPC's."""
+        self._requests.labels(status).inc()
 
     def received(self, stored: int, repeated: int, filtered: int) -> None:
         """Count the spans of a request that was taken.

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 from otel_helicone.primitives.hosts import is_loopback
 from otel_helicone.settings.checks import (
@@ -15,6 +15,7 @@ from otel_helicone.settings.checks import (
     number,
     number_between,
     text,
+    whole_between,
 )
 from otel_helicone.settings.exporter import (
     API_KEY_VARIABLE,
@@ -30,10 +31,25 @@ from otel_helicone.settings.reading import (
     setting,
 )
 
-__all__ = ["DEFAULT_PORT", "BridgeSettings", "make_bridge_settings", "spool_path"]
+__all__ = [
+    "DEFAULT_GRPC_PORT",
+    "DEFAULT_PORT",
+    "OFF",
+    "BridgeSettings",
+    "make_bridge_settings",
+    "spool_path",
+]
 
 DEFAULT_PORT: Final = 4319
 """Next to 4317 and 4318, which the Collector itself listens on."""
+
+DEFAULT_GRPC_PORT: Final = 4317
+"""Where OpenTelemetry's SDKs send to by default."""
+
+OFF: Final = "off"
+"""The port of what is not listened for."""
+
+PortOrOff: TypeAlias = int | Literal["off"]
 
 _MIB: Final = 1024 * 1024
 _DEFAULT_REQUEST_MIB: Final = 32.0
@@ -49,6 +65,16 @@ def _token(value: object) -> str:
     raise WrongValue("give visible ASCII characters; they go into a header")
 
 
+def _number_or_off(given: str) -> object:
+    return OFF if given.lower() == OFF else number(given)
+
+
+def _port_or_off(value: object) -> PortOrOff:
+    if value == OFF:
+        return OFF
+    return whole_between(0, 65535, "give a port, from 0 to 65535, or off")(value)
+
+
 def _path(value: object) -> Path:
     return Path(text(value)).expanduser().absolute()
 
@@ -59,9 +85,11 @@ class BridgeSettings:
 
     Attributes:
         exporter: what it has in common with the span exporter.
+        is_grpc_port_chosen: whether the port for gRPC is not just the default.
     """
 
     exporter: ExporterSettings
+    is_grpc_port_chosen: bool = False
     host: str = setting(
         "HELICONE_BRIDGE_HOST",
         "the address to listen on",
@@ -76,6 +104,14 @@ class BridgeSettings:
         kind=PORT,
         default=DEFAULT_PORT,
         option="--port",
+        metavar="PORT",
+    )
+    grpc_port: PortOrOff = setting(
+        "HELICONE_BRIDGE_GRPC_PORT",
+        "the port to listen on for gRPC, 0 for a free one, `off` for none",
+        kind=Kind(_number_or_off, _port_or_off),
+        default=DEFAULT_GRPC_PORT,
+        option="--grpc-port",
         metavar="PORT",
     )
     token: str | None = setting(
@@ -179,7 +215,10 @@ def make_bridge_settings(
     _check_sizes(found, given, environ)
     if found["spool"] == Path():
         found["spool"] = _default_spool()
-    return BridgeSettings(exporter=exporter, **found)
+    is_chosen = given.get("grpc_port") is not None or bool(
+        environ.get("HELICONE_BRIDGE_GRPC_PORT", "").strip()
+    )
+    return BridgeSettings(exporter=exporter, is_grpc_port_chosen=is_chosen, **found)
 
 
 def _check_access(found: Mapping[str, Any], given: Mapping[str, Any]) -> None:
