@@ -23,6 +23,7 @@ from otel_helicone.bridge.spans import Arrival, arrivals_of
 from otel_helicone.bridge.spool import Spool
 from otel_helicone.bridge.spool_file import SpoolError
 from otel_helicone.bridge.stored import Added, SpoolFull
+from otel_helicone.bridge.tls import ServerCertificate
 from otel_helicone.bridge.weight import check_spans, check_weight
 from otel_helicone.primitives.log_once import log_failure_once, warn_once
 from otel_helicone.settings.bridge import OFF, BridgeSettings
@@ -36,6 +37,7 @@ _MAX_NAP: Final = 0.5
 _SECONDS_BETWEEN_CLEANINGS: Final = 5.0
 # What is remembered for late spans gives way before anything is refused.
 _MAX_REMEMBERED_PART: Final = 0.5
+_SECONDS_BETWEEN_FILE_LOOKS: Final = 2.0
 _SECONDS_AFTER_TROUBLE: Final = 1.0
 _SECONDS_TO_DRAIN: Final = 5.0
 _MAX_HEADER_BYTES: Final = 16 * 1024
@@ -59,9 +61,13 @@ class Bridge:
             settings: see :func:`.make_bridge_settings`.
 
         Raises:
+            SettingError: where the certificate can't be used.
             SpoolError: where the spool can't be used.
         """
         self._settings = settings
+        self._certificate: ServerCertificate | None = None
+        if settings.tls_cert is not None and settings.tls_key is not None:
+            self._certificate = ServerCertificate(settings.tls_cert, settings.tls_key)
         self._spool = Spool(settings.spool, max_bytes=settings.max_spool_bytes)
         self._assembler = Assembler(self._spool, settings)
         self.metrics = BridgeMetrics()
@@ -81,6 +87,7 @@ class Bridge:
         self._grpc: GRPCReceiver | None = None
         self._runner: web.AppRunner | None = None
         self._sending: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._assembling = threading.Thread(
             target=self._assemble, name="otel-helicone bridge assembler", daemon=True
         )
@@ -102,6 +109,22 @@ class Bridge:
         self._assembling.start()
         with suppress_instrumentation():
             self._sending = asyncio.create_task(self._sender.run())
+        self._watching = asyncio.create_task(self._watch_files())
+
+    async def _watch_files(self) -> None:
+        """Read again what may change while the bridge runs."""
+        while True:
+            await asyncio.sleep(_SECONDS_BETWEEN_FILE_LOOKS)
+            if self._certificate is not None:
+                trouble = await asyncio.to_thread(self._certificate.renew)
+                if trouble:
+                    warn_once(
+                        f"bridge:certificate:{trouble}",
+                        "The certificate %s can't be used any more (%s). The one before stays in"
+                        " use until it can.",
+                        self._settings.tls_cert,
+                        trouble,
+                    )
 
     async def _listen(self) -> None:
         settings = self._settings
@@ -114,8 +137,14 @@ class Bridge:
             shutdown_timeout=_SECONDS_TO_DRAIN,
         )
         await self._runner.setup()
+        certificate = self._certificate
         try:
-            await web.TCPSite(self._runner, settings.host, settings.port).start()
+            await web.TCPSite(
+                self._runner,
+                settings.host,
+                settings.port,
+                ssl_context=None if certificate is None else certificate.context,
+            ).start()
         except OSError as error:
             raise PortTaken(
                 f"can't listen on {settings.host}:{settings.port}: {error.strerror}"
@@ -124,7 +153,10 @@ class Bridge:
             return
         receiver = GRPCReceiver(settings, self.metrics, self._ingestion, self._bodies)
         try:
-            await receiver.start(settings.grpc_port)
+            await receiver.start(
+                settings.grpc_port,
+                None if certificate is None else certificate.grpc_credentials(),
+            )
         except OSError as error:
             trouble = f"can't listen on {settings.host}:{settings.grpc_port}: {error.strerror}"
             if settings.is_grpc_port_chosen:
@@ -142,7 +174,8 @@ class Bridge:
         """Where it listens, once it was started."""
         assert self._runner is not None
         host, port = self._runner.addresses[0][:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "http" if self._certificate is None else "https"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     @property
     def grpc_address(self) -> str:
@@ -156,6 +189,8 @@ class Bridge:
 
     async def stop(self) -> None:
         """Stop: what is being received is stored, what is in flight may be answered yet."""
+        if self._watching is not None:
+            self._watching.cancel()
         await self._stop_listening()
         self._stopping = True
         self._wake.set()

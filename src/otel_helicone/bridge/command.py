@@ -37,6 +37,8 @@ def run_bridge(options: argparse.Namespace) -> int:
         return _failed(str(error), 2)
     try:
         asyncio.run(_run(settings))
+    except SettingError as error:
+        return _failed(str(error), 2)
     except (SpoolError, PortTaken) as error:
         return _failed(str(error), 1)
     _say("Stopped; what was not sent yet is in the spool.")

@@ -65,11 +65,12 @@ class GRPCReceiver:
         self.address = ""
         """Host and port where it listens, once it was started."""
 
-    async def start(self, port: int) -> None:
+    async def start(self, port: int, credentials: grpc.ServerCredentials | None) -> None:
         """Begin to listen.
 
         Args:
             port: where; 0 for a free one.
+            credentials: those for TLS; None to do without.
 
         Raises:
             OSError: where the port can't be listened on.
@@ -93,7 +94,10 @@ class GRPCReceiver:
         )
         server.add_generic_rpc_handlers([_Handlers(self._export)])
         try:
-            port = server.add_insecure_port(f"{host}:{port}")
+            if credentials is None:
+                port = server.add_insecure_port(f"{host}:{port}")
+            else:
+                port = server.add_secure_port(f"{host}:{port}", credentials)
         except RuntimeError as error:
             raise OSError(str(error)) from None
         await server.start()
@@ -120,10 +124,10 @@ class GRPCReceiver:
         try:
             body = await self._messages.read(messages)
         except NoMessage:
-            # It is longer than gRPC was told to take, and gRPC has answered that already.
-            refused = self._ingestion.too_large()
-            code = grpc.StatusCode.RESOURCE_EXHAUSTED
-            await self._refuse(context, code, refused.cause, refused.message)
+            # The other side has hung up; or the message is longer than gRPC was told to take, which
+            # gRPC has answered by itself.
+            code = grpc.StatusCode.INVALID_ARGUMENT
+            await self._refuse(context, code, "aborted", "the request did not arrive whole")
         except TimeoutError:
             await self._later(context, "slow", "the request took too long to arrive")
         except NoRoom:

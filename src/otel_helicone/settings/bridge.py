@@ -121,6 +121,22 @@ class BridgeSettings:
         default=None,
         is_secret=True,
     )
+    tls_cert: Path | None = setting(
+        "HELICONE_BRIDGE_TLS_CERT",
+        "the file with the certificate that senders see, and its chain, in PEM",
+        kind=Kind(str, _path),
+        default=None,
+        option="--tls-cert",
+        metavar="PATH",
+    )
+    tls_key: Path | None = setting(
+        "HELICONE_BRIDGE_TLS_KEY",
+        "the file with the private key of that certificate, in PEM",
+        kind=Kind(str, _path),
+        default=None,
+        option="--tls-key",
+        metavar="PATH",
+    )
     allow_anonymous: bool = setting(
         "",
         "listen beyond this machine without HELICONE_BRIDGE_TOKEN",
@@ -212,6 +228,7 @@ def make_bridge_settings(
         )
     found = read_settings(BridgeSettings, given, environ)
     _check_access(found, given)
+    _check_tls(found, given)
     _check_sizes(found, given, environ)
     if found["spool"] == Path():
         found["spool"] = _default_spool()
@@ -231,6 +248,17 @@ def _check_access(found: Mapping[str, Any], given: Mapping[str, Any]) -> None:
         " Collector sends as 'Authorization: Bearer …'; or --allow-anonymous, where the network"
         " keeps strangers out",
     )
+
+
+def _check_tls(found: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    for name, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert")):
+        if found[name] is not None and found[other] is None:
+            is_given = given.get(name) is not None
+            raise SettingError(
+                name if is_given else f"HELICONE_BRIDGE_{name.upper()}",
+                str(found[name]),
+                f"give --{other.replace('_', '-')} or HELICONE_BRIDGE_{other.upper()} too",
+            )
 
 
 def _check_sizes(
