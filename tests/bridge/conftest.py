@@ -81,6 +81,12 @@ def otlp(*spans: ReadableSpan) -> bytes:
 _SETTINGS: dict[str, Any] = {"port": 0, "grpc_port": "off", "api_key": KEY, "wait": 60}
 
 
+def exporting(channel: grpc.Channel) -> grpc.UnaryUnaryMultiCallable[bytes, bytes]:
+    """Give ``TraceService/Export`` at a channel, for messages as bytes."""
+    export: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(EXPORT)
+    return export
+
+
 @dataclass
 class RunningBridge:
     """A bridge in a thread of its own; a context manager."""
@@ -151,8 +157,7 @@ class RunningBridge:
     def export(self, body: bytes, **options: Any) -> bytes:
         """Call ``TraceService/Export`` with a message; options are those of gRPC's client."""
         with grpc.insecure_channel(self.grpc_address) as channel:
-            answer: bytes = channel.unary_unary(EXPORT)(body, timeout=30, **options)
-            return answer
+            return exporting(channel)(body, timeout=30, **options)
 
     def metrics(self) -> dict[str, float]:
         """Give what ``/metrics`` shows: names, with labels, without the common prefix."""

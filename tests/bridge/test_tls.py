@@ -17,12 +17,12 @@ from otel_helicone.local.server import LocalHelicone
 from otel_helicone.settings.bridge import make_bridge_settings
 from otel_helicone.settings.reading import SettingError
 from tests.bridge.conftest import (
-    EXPORT,
     PROTOBUF,
     MakeBridge,
     RunningBridge,
     Service,
     call,
+    exporting,
     otlp,
     rows_of,
 )
@@ -35,18 +35,19 @@ needs_openssl = pytest.mark.skipif(openssl is None, reason="openssl makes the ce
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:
     """Make a certificate for this machine, signed by its own key."""
     assert openssl is not None
-    files = folder / f"{name}.crt", folder / f"{name}.key"
+    certificate, key = folder / f"{name}.crt", folder / f"{name}.key"
     command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
     command += ["-nodes", "-days", "2", "-subj", f"/CN={name}"]
-    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", files[0], "-keyout", files[1]]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", str(certificate)]
+    command += ["-keyout", str(key)]
     subprocess.run(command, check=True, capture_output=True)
-    return files
+    return certificate, key
 
 
 def export(bridge: RunningBridge, trusted: Path, body: bytes) -> None:
     credentials = grpc.ssl_channel_credentials(trusted.read_bytes())
     with grpc.secure_channel(bridge.grpc_address, credentials) as channel:
-        channel.unary_unary(EXPORT)(body, timeout=10)
+        exporting(channel)(body, timeout=10)
 
 
 def post(bridge: RunningBridge, trusted: Path, body: bytes) -> int:
@@ -97,7 +98,8 @@ def test_a_certificate_that_is_replaced_is_used_without_a_restart(
     monkeypatch.setattr(bridge_module, "_SECONDS_BETWEEN_FILE_LOOKS", 0.05)
     cert, key = certificate(tmp_path, "in-use")
     other_cert, other_key = certificate(tmp_path, "other")
-    old = shutil.copy(cert, tmp_path / "old.crt")
+    old = tmp_path / "old.crt"
+    shutil.copy(cert, old)
     with make_bridge(grpc_port=0, tls_cert=str(cert), tls_key=str(key)) as bridge:
         until_trusted(bridge, old)
         # The certificate comes before its key: the old ones stay until both are there.

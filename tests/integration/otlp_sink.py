@@ -65,7 +65,7 @@ class GRPCSink(TraceServiceServicer):
         self._server = grpc.server(
             ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", 2**25)]
         )
-        add_TraceServiceServicer_to_server(self, self._server)
+        add_TraceServiceServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]
         self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
 
     def Export(  # noqa: N802 - the method of OTLP

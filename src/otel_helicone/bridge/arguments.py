@@ -16,9 +16,9 @@ def add_bridge(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "bridge",
         help="take OTLP from an OpenTelemetry Collector, and log to Helicone",
-        description="Take spans from an OpenTelemetry Collector over OTLP (HTTP and gRPC), keep them on disk,"
-        " and log those of LLM calls, tools and retrievals to Helicone. docs/bridge.md has all"
-        " settings; some are environment variables alone.",
+        description="Take spans from an OpenTelemetry Collector over OTLP (HTTP and gRPC), keep"
+        " them on disk, and log those of LLM calls, tools and retrievals to Helicone."
+        " docs/bridge.md has all settings; some are environment variables alone.",
     )
     add_options(parser, BridgeSettings)
     parser.add_argument(

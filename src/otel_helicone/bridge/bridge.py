@@ -15,10 +15,11 @@ from otel_helicone.bridge.assembly import Assembler
 from otel_helicone.bridge.grpc_receiver import GRPCReceiver
 from otel_helicone.bridge.http_receiver import HTTPReceiver
 from otel_helicone.bridge.ingestion import Ingestion
+from otel_helicone.bridge.keys import Keys
 from otel_helicone.bridge.metrics import BridgeMetrics
 from otel_helicone.bridge.otlp import decode
 from otel_helicone.bridge.reading import Bodies
-from otel_helicone.bridge.sender import Sender
+from otel_helicone.bridge.senders import Senders
 from otel_helicone.bridge.spans import Arrival, arrivals_of
 from otel_helicone.bridge.spool import Spool
 from otel_helicone.bridge.spool_file import SpoolError
@@ -27,6 +28,7 @@ from otel_helicone.bridge.tls import ServerCertificate
 from otel_helicone.bridge.weight import check_spans, check_weight
 from otel_helicone.primitives.log_once import log_failure_once, warn_once
 from otel_helicone.settings.bridge import OFF, BridgeSettings
+from otel_helicone.settings.reading import SettingError
 
 __all__ = ["Bridge", "PortTaken"]
 
@@ -61,22 +63,24 @@ class Bridge:
             settings: see :func:`.make_bridge_settings`.
 
         Raises:
-            SettingError: where the certificate can't be used.
+            SettingError: where the certificate or the keys can't be used.
             SpoolError: where the spool can't be used.
         """
         self._settings = settings
+        self._keys = Keys(settings)
         self._certificate: ServerCertificate | None = None
         if settings.tls_cert is not None and settings.tls_key is not None:
             self._certificate = ServerCertificate(settings.tls_cert, settings.tls_key)
         self._spool = Spool(settings.spool, max_bytes=settings.max_spool_bytes)
         self._assembler = Assembler(self._spool, settings)
         self.metrics = BridgeMetrics()
-        self._sender = Sender(self._spool, self.metrics, settings.exporter)
+        self._senders = Senders(self._spool, self.metrics, settings.exporter, self._keys)
         self.metrics.watch(
             self._spool.counts,
             self._spool.now,
             lambda: {str(reason): n for reason, n in self._assembler.skipped.items()},
-            lambda: self._sender.pace.in_flight,
+            lambda: self._senders.in_flight,
+            self._senders.without_key,
         )
         self._ingestion = Ingestion(settings.max_request_bytes, self.metrics, self._store)
         # As many large requests as fit into memory together; a small one always does.
@@ -108,13 +112,14 @@ class Bridge:
             raise
         self._assembling.start()
         with suppress_instrumentation():
-            self._sending = asyncio.create_task(self._sender.run())
+            self._sending = asyncio.create_task(self._senders.run())
         self._watching = asyncio.create_task(self._watch_files())
 
     async def _watch_files(self) -> None:
         """Read again what may change while the bridge runs."""
         while True:
             await asyncio.sleep(_SECONDS_BETWEEN_FILE_LOOKS)
+            await self._renew_keys()
             if self._certificate is not None:
                 trouble = await asyncio.to_thread(self._certificate.renew)
                 if trouble:
@@ -125,6 +130,14 @@ class Bridge:
                         self._settings.tls_cert,
                         trouble,
                     )
+
+    async def _renew_keys(self) -> None:
+        try:
+            if await asyncio.to_thread(self._keys.renew):
+                _logger.warning("The keys in %s were read again.", self._keys.source)
+                self._senders.renew_keys()
+        except SettingError as error:
+            warn_once(f"bridge:keys:{error}", "%s. The keys that were read before stay.", error)
 
     async def _listen(self) -> None:
         settings = self._settings
@@ -197,7 +210,7 @@ class Bridge:
         if self._assembling.is_alive():
             await asyncio.to_thread(self._assembling.join)
         if self._sending is not None:
-            await self._sender.drain(_SECONDS_TO_DRAIN)
+            await self._senders.drain(_SECONDS_TO_DRAIN)
             self._sending.cancel()
             await asyncio.wait([self._sending])
         await self._close()
@@ -249,7 +262,7 @@ class Bridge:
             try:
                 posts = self._assembler.step(self._spool.now())
                 if posts:
-                    self._loop.call_soon_threadsafe(self._sender.wake)
+                    self._loop.call_soon_threadsafe(self._senders.wake)
                 if time.monotonic() - cleaned > _SECONDS_BETWEEN_CLEANINGS:
                     cleaned = time.monotonic()
                     self._clean()

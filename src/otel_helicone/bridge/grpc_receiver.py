@@ -178,7 +178,9 @@ class _Handlers(grpc.GenericRpcHandler):
     def __init__(self, export: Any) -> None:
         # As a stream of requests, so that the handler runs before the message has come. What a
         # caller of an unary method sends looks the same.
-        self._handler = grpc.stream_unary_rpc_method_handler(export)
+        self._handler: grpc.RpcMethodHandler[Any, Any] = grpc.stream_unary_rpc_method_handler(
+            export
+        )
 
     def service(
         self, handler_call_details: grpc.HandlerCallDetails

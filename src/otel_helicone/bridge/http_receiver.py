@@ -13,12 +13,12 @@ from typing import Final
 
 from aiohttp import web
 
+from otel_helicone.bridge.authorization import is_authorized
 from otel_helicone.bridge.decompression import ENCODINGS, TooLarge
 from otel_helicone.bridge.ingestion import RETRY_AFTER, Ingestion, Outcome, Refusal, Refused
 from otel_helicone.bridge.metrics import BridgeMetrics
 from otel_helicone.bridge.otlp import JSON, PROTOBUF, answer, failure
 from otel_helicone.bridge.reading import Bodies, NoRoom
-from otel_helicone.bridge.authorization import is_authorized
 from otel_helicone.settings.bridge import BridgeSettings
 
 __all__ = ["HTTPReceiver"]

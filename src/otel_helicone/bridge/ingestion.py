@@ -168,9 +168,7 @@ class Ingestion:
             return Refused(Refusal.LATER, "spool", "the spool can't be written")
         except Exception:
             log_failure_once("storing spans that came in")
-            return Refused(
-                Refusal.LATER, "failure", "something went wrong; the log has more"
-            )
+            return Refused(Refusal.LATER, "failure", "something went wrong; the log has more")
         self._metrics.received(added.stored, added.repeated, added.stored - added.waiting)
         if rejected:
             self._metrics.refused("no-id", rejected)

@@ -64,6 +64,7 @@ class BridgeMetrics:
         now: Callable[[], float],
         skipped: Callable[[], Mapping[str, int]],
         in_flight: Callable[[], int],
+        without_key: Callable[[], int],
     ) -> None:
         """Say where to ask for what is only counted when somebody looks.
 
@@ -72,9 +73,10 @@ class BridgeMetrics:
             now: the time by which that is dated.
             skipped: how many spans were not logged, by the reason.
             in_flight: how many posts are in flight.
+            without_key: how many wait for a key that is not known.
         """
         self._registry.register(
-            _Watched(counts, now, skipped, in_flight, self._repeated_and_skipped)
+            _Watched(counts, now, skipped, in_flight, without_key, self._repeated_and_skipped)
         )
 
     def answered(self, status: str) -> None:
@@ -131,12 +133,14 @@ class _Watched(Collector):
         now: Callable[[], float],
         skipped: Callable[[], Mapping[str, int]],
         in_flight: Callable[[], int],
+        without_key: Callable[[], int],
         more_skipped: Mapping[str, int],
     ) -> None:
         self._counts = counts
         self._now = now
         self._skipped = skipped
         self._in_flight = in_flight
+        self._without_key = without_key
         self._more_skipped = more_skipped
 
     def describe(self) -> Iterable[Metric]:
@@ -149,6 +153,11 @@ class _Watched(Collector):
             ("spans_waiting", "Spans that wait for the rest of their trace.", counts.waiting_spans),
             ("logs_waiting", "Logs that wait to be sent.", counts.posts),
             ("logs_in_flight", "Logs that are being sent.", self._in_flight()),
+            (
+                "logs_without_key",
+                "Logs that wait for a key that is not known.",
+                self._without_key(),
+            ),
             ("logs_dead", "Logs that Helicone refused for good and that are kept.", counts.dead),
             ("spool_bytes", "How much of the spool is in use.", counts.used_bytes),
             ("spool_age_seconds", "The age of the oldest span or log that waits.", age),

@@ -119,6 +119,11 @@ class Pace:
         """Send nothing for a while."""
         self._pause(seconds)
 
+    def resume(self) -> None:
+        """Send again, whatever there was to wait for."""
+        self._paused_until = 0.0
+        self._changed.set()
+
     def _pause(self, seconds: float) -> None:
         until = time.monotonic() + min(seconds, _MAX_PAUSE)
         self._paused_until = max(self._paused_until, until)

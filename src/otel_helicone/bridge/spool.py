@@ -282,11 +282,12 @@ class Spool:
         """
         with self._transaction() as database:
             database.executemany(
-                "INSERT INTO post (request_id, path, received, body) VALUES (?, ?, ?, ?)",
+                "INSERT INTO post (request_id, path, received, body, key_name)"
+                " VALUES (?, ?, ?, ?, ?)",
                 [
-                    (post.request_id, post.path, received, post.body)
+                    (post.request_id, post.path, received, post.body, key_name)
                     for look in looks
-                    for received, post in look.posts
+                    for received, key_name, post in look.posts
                 ],
             )
             database.executemany(
@@ -314,23 +315,48 @@ class Spool:
         )
         return found[0] if found else None
 
-    def posts(self, after: int, most: int, most_bytes: int) -> list[DuePost]:
-        """Return posts that are to be sent, in the order in which they were made.
+    def posts(self, after: int, most: int, most_bytes: int, key_name: str = "") -> list[DuePost]:
+        """Return posts that are to be sent with a key, in the order in which they were made.
 
         Args:
             after: the number after which to begin.
             most: how many to give.
             most_bytes: how long they may be together; one at least is given.
+            key_name: the name of the key; empty for the one without a name.
         """
         given: list[DuePost] = []
-        query = "SELECT id, request_id, path, received, body FROM post WHERE id > ? ORDER BY id"
-        with self._database.rows(f"{query} LIMIT ?", (after, most)) as rows:
+        query = (
+            "SELECT id, request_id, path, received, body FROM post"
+            " WHERE key_name = ? AND id > ? ORDER BY id LIMIT ?"
+        )
+        with self._database.rows(query, (key_name, after, most)) as rows:
             for number, request_id, path, received, body in rows:
                 most_bytes -= len(body)
                 if given and most_bytes < 0:
                     break
                 given.append(DuePost(number, received, Post(path, body, request_id)))
         return given
+
+    def key_names(self, most: int) -> list[str]:
+        """Return the names of the keys that posts wait to be sent with.
+
+        Args:
+            most: how many to give.
+        """
+        # One step in the index for each name, however many posts it has.
+        rows = self._database.read(
+            "WITH RECURSIVE found(name) AS ("
+            " SELECT min(key_name) FROM post UNION ALL"
+            " SELECT (SELECT min(key_name) FROM post WHERE key_name > name) FROM found"
+            " WHERE name IS NOT NULL LIMIT ?) SELECT name FROM found WHERE name IS NOT NULL",
+            (most,),
+        )
+        return [name for (name,) in rows]
+
+    def count_posts(self, key_name: str) -> int:
+        """Return how many posts wait to be sent with a key."""
+        found = self._database.read("SELECT count(*) FROM post WHERE key_name = ?", (key_name,))
+        return int(found[0][0])
 
     def finish(self, taken: Sequence[int], refused: Sequence[tuple[int, str]], now: float) -> None:
         """Store what became of posts: those that were taken go, refused ones are kept apart.
@@ -344,8 +370,9 @@ class Spool:
             database.executemany("DELETE FROM post WHERE id = ?", [(number,) for number in taken])
             for number, reason in refused:
                 database.execute(
-                    "INSERT INTO dead (request_id, path, received, died, reason, body)"
-                    " SELECT request_id, path, received, ?, ?, body FROM post WHERE id = ?",
+                    "INSERT INTO dead (request_id, path, received, died, reason, body, key_name)"
+                    " SELECT request_id, path, received, ?, ?, body, key_name FROM post"
+                    " WHERE id = ?",
                     (now, reason, number),
                 )
                 database.execute("DELETE FROM post WHERE id = ?", (number,))

@@ -73,7 +73,8 @@ class Look:
     Attributes:
         trace_id: the trace.
         last: when its last span had come in then.
-        posts: the logs that were made, each with the time at which its span came in.
+        posts: the logs that were made, each with the time at which its span came in and the name
+            of the key that it is to be sent with.
         size: how long the bodies of the posts are together.
         settled: the spans that need no log any more: their numbers, and what is left of them.
         due: when to look again; None where nothing waits.
@@ -82,7 +83,7 @@ class Look:
 
     trace_id: bytes
     last: float
-    posts: list[tuple[float, Post]] = field(default_factory=list)
+    posts: list[tuple[float, str, Post]] = field(default_factory=list)
     size: int = 0
     settled: list[tuple[int, bytes]] = field(default_factory=list)
     due: float | None = None

@@ -85,5 +85,6 @@ class ServerCertificate:
             return grpc.ssl_server_certificate_configuration([in_use])
 
         return grpc.dynamic_ssl_server_credentials(
-            grpc.ssl_server_certificate_configuration([in_use]), current
+            grpc.ssl_server_certificate_configuration([in_use]),
+            current,  # type: ignore[arg-type]  # None says that there is no newer one
         )

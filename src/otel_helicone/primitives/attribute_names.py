@@ -15,6 +15,7 @@ __all__ = [
     "GEN_AI_PROVIDER_NAME",
     "GEN_AI_REQUEST_MODEL",
     "GEN_AI_SYSTEM",
+    "HELICONE_API_KEY_NAME",
     "HELICONE_CACHE",
     "HELICONE_REQUEST_ID",
     "HELICONE_SESSION_ID",
@@ -32,6 +33,7 @@ HELICONE_SESSION_ID: Final = "helicone.session.id"
 HELICONE_SESSION_PATH: Final = "helicone.session.path"
 HELICONE_SESSION_NAME: Final = "helicone.session.name"
 HELICONE_REQUEST_ID: Final = "helicone.request.id"
+HELICONE_API_KEY_NAME: Final = "helicone.api_key_name"
 HELICONE_CACHE: Final = "helicone.cache"
 
 # OpenTelemetry, general.

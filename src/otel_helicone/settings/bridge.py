@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
 
 from otel_helicone.primitives.hosts import is_loopback
 from otel_helicone.settings.checks import (
     FLAG,
     PORT,
+    is_header_value,
     number,
     number_between,
     text,
@@ -55,6 +57,9 @@ _MIB: Final = 1024 * 1024
 _DEFAULT_REQUEST_MIB: Final = 32.0
 # One process sends for a whole fleet.
 _DEFAULT_IN_FLIGHT: Final = 64
+_NO_KEYS: Final[Mapping[str, str]] = MappingProxyType({})
+# Never sent: it stands for the key where there are only named ones.
+_NO_KEY: Final = "none"
 _POSITIVE: Final = number_between(0, 1e9, "give a number above 0")
 
 
@@ -63,6 +68,21 @@ def _token(value: object) -> str:
     if token.isascii() and token.isprintable() and " " not in token:
         return token
     raise WrongValue("give visible ASCII characters; they go into a header")
+
+
+def _key_pairs(given: str) -> object:
+    # A text that is not one is never shown: it may be a key.
+    pairs = [word.partition("=") for word in given.split(",")]
+    return {name.strip(): key.strip() for name, _, key in pairs}
+
+
+def _keys(value: object) -> Mapping[str, str]:
+    if not isinstance(value, Mapping) or not all(
+        isinstance(name, str) and isinstance(key, str) and name and is_header_value(key)
+        for name, key in value.items()
+    ):
+        raise WrongValue("give names and keys, `shop=sk-…,search=sk-…`")
+    return dict(value)
 
 
 def _number_or_off(given: str) -> object:
@@ -144,6 +164,23 @@ class BridgeSettings:
         default=False,
         option="--allow-anonymous",
     )
+    keys: Mapping[str, str] = setting(
+        "HELICONE_BRIDGE_KEYS",
+        "Helicone keys by name, `shop=sk-…,search=sk-…`, for spans of several organizations",
+        kind=Kind(_key_pairs, _keys),
+        default=_NO_KEYS,
+        default_text="",
+        is_secret=True,
+    )
+    keys_file: Path | None = setting(
+        "HELICONE_BRIDGE_KEYS_FILE",
+        "a file with lines `name=key`, or a folder with a file for each key, read again when they"
+        " change",
+        kind=Kind(str, _path),
+        default=None,
+        option="--keys-file",
+        metavar="PATH",
+    )
     spool: Path = setting(
         "HELICONE_BRIDGE_SPOOL",
         "the file that holds what was not sent yet",
@@ -215,18 +252,22 @@ def make_bridge_settings(
         TypeError: for an option that is no setting.
     """
     environ = os.environ if environ is None else environ
+    found = read_settings(BridgeSettings, given, environ)
+    has_named = bool(found["keys"]) or found["keys_file"] is not None
+    is_named_only = has_named and not (api_key or environ.get(API_KEY_VARIABLE, "").strip())
     of_exporter = {
-        "api_key": api_key,
+        "api_key": _NO_KEY if is_named_only else api_key,
         "endpoint": endpoint,
         "max_in_flight": None if environ.get("HELICONE_MAX_IN_FLIGHT") else _DEFAULT_IN_FLIGHT,
     }
     exporter = make_exporter_settings(of_exporter, environ)
-    if exporter.api_key is None:
+    if is_named_only:
+        exporter = replace(exporter, api_key=None)
+    elif exporter.api_key is None:
         # An exporter without a key must not stop its application; a bridge is nothing without one.
         raise SettingError(
             API_KEY_VARIABLE, "", "set it to a key of your Helicone organization that may write"
         )
-    found = read_settings(BridgeSettings, given, environ)
     _check_access(found, given)
     _check_tls(found, given)
     _check_sizes(found, given, environ)

@@ -1,0 +1,178 @@
+"""A sender for each key, so that one organization's trouble is not another's."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from otel_helicone.bridge.connection import Connection
+from otel_helicone.bridge.keys import Keys
+from otel_helicone.bridge.metrics import BridgeMetrics
+from otel_helicone.bridge.outcomes import Outcomes
+from otel_helicone.bridge.sender import Sender
+from otel_helicone.bridge.spool import Spool
+from otel_helicone.bridge.spool_file import SpoolError
+from otel_helicone.primitives.log_once import warn_once
+from otel_helicone.settings.exporter import ExporterSettings
+
+__all__ = ["Senders"]
+
+_SECONDS_BETWEEN_LOOKS: Final = 1.0
+# How many keys are looked at that posts wait for; senders may name any.
+_MAX_NAMES: Final = 1000
+_MAX_NAMES_TOLD: Final = 100
+_MAX_UNSETTLED_BYTES: Final = 16 * 1024 * 1024
+_MIN_UNSETTLED_BYTES: Final = 1024 * 1024
+
+
+class Senders:
+    """Sends the posts of the spool, each with its key. Used in one event loop."""
+
+    def __init__(
+        self, spool: Spool, metrics: BridgeMetrics, settings: ExporterSettings, keys: Keys
+    ) -> None:
+        """Describe what is sent where; nothing is sent or connected yet.
+
+        Args:
+            spool: where the posts are.
+            metrics: told about each attempt.
+            settings: where to send to, and how many may be in flight with each key.
+            keys: the keys.
+        """
+        self._spool = spool
+        self._metrics = metrics
+        self._settings = settings
+        self._keys = keys
+        self._outcomes = Outcomes(spool)
+        self._by_name: dict[str, Sender] = {}
+        self._more = asyncio.Event()
+        self._told: set[str] = set()
+        self.unknown: tuple[str, ...] = ()
+        """The names that posts wait for and that no key has."""
+
+    def wake(self) -> None:
+        """Note that there are new posts, or other keys; from the loop's thread."""
+        self._more.set()
+        for sender in self._by_name.values():
+            sender.wake()
+
+    def renew_keys(self) -> None:
+        """Note that keys are others than before; from the loop's thread."""
+        for sender in self._by_name.values():
+            sender.look_for_key()
+        self.wake()
+
+    @property
+    def taken(self) -> int:
+        """How many posts Helicone took."""
+        return sum(sender.taken for sender in self._by_name.values())
+
+    @property
+    def in_flight(self) -> int:
+        """How many posts are in flight."""
+        return sum(sender.pace.in_flight for sender in self._by_name.values())
+
+    @property
+    def wrong_key(self) -> str | None:
+        """What Helicone said of a key, where that was the last that it said."""
+        found = (sender.wrong_key for sender in self._by_name.values())
+        return next((said for said in found if said is not None), None)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every post that was read is settled, and that is stored."""
+        read = sum(sender.unsettled for sender in self._by_name.values())
+        return not read and self._outcomes.are_stored
+
+    def without_key(self) -> int:
+        """Return how many posts wait for a key that is not known; to be called in any thread."""
+        return sum(self._spool.count_posts(name) for name in self.unknown)
+
+    def is_stuck(self, waiting: int) -> bool:
+        """Return whether nothing of what is left gets any further.
+
+        It was refused several times, and nothing taken meanwhile; or it waits for a key.
+
+        Args:
+            waiting: how many posts the spool has.
+        """
+        busy = [sender for sender in self._by_name.values() if sender.unsettled]
+        left = waiting - self.without_key()
+        return (
+            left == sum(sender.unsettled for sender in busy)
+            and (bool(busy) or left < waiting)
+            and all(sender.is_stuck for sender in busy)
+        )
+
+    async def give_up(self) -> str:
+        """Settle what failed by its own fault as refused; see :meth:`.Sender.give_up`."""
+        reasons = [sender.give_up() for sender in self._by_name.values()]
+        await self._outcomes.flush()
+        return next(filter(None, reasons), "")
+
+    async def drain(self, seconds: float) -> None:
+        """Begin no more posts, and wait for those in flight.
+
+        Args:
+            seconds: how long to wait for their answers.
+        """
+        closing = [sender.pace.close(seconds) for sender in self._by_name.values()]
+        await asyncio.gather(*closing)
+
+    async def run(self) -> None:
+        """Send until cancelled; then what was taken is stored before this ends."""
+        connection = Connection(self._settings)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._outcomes.run())
+                group.create_task(self._look(group, connection))
+        finally:
+            await connection.close()
+            await self._outcomes.flush()
+
+    async def _look(self, group: asyncio.TaskGroup, connection: Connection) -> None:
+        """Begin a sender for each key that posts wait for."""
+        while True:
+            self._more.clear()
+            names = await asyncio.to_thread(self._names)
+            known = [name for name in names if self._keys.get(name) is not None]
+            for name in known:
+                if name not in self._by_name:
+                    sender = self._by_name[name] = Sender(
+                        *(self._spool, self._metrics, self._settings, self._keys, name),
+                        self._outcomes,
+                    )
+                    group.create_task(sender.run(connection))
+            for sender in self._by_name.values():
+                share = _MAX_UNSETTLED_BYTES // len(self._by_name)
+                sender.max_held_bytes = max(share, _MIN_UNSETTLED_BYTES)
+            self.unknown = tuple(name for name in names if name not in known)
+            self._tell_unknown()
+            try:
+                async with asyncio.timeout(_SECONDS_BETWEEN_LOOKS):
+                    await self._more.wait()
+            except TimeoutError:
+                pass
+
+    def _names(self) -> list[str]:
+        try:
+            return self._spool.key_names(_MAX_NAMES)
+        except SpoolError as error:
+            warn_once(f"reading:{error}", "%s", error)
+            return []
+
+    def _tell_unknown(self) -> None:
+        self._told &= set(self.unknown)  # where it is known by now, a next time is told again
+        for name in self.unknown:
+            if name in self._told or len(self._told) >= _MAX_NAMES_TOLD:
+                continue
+            self._told.add(name)
+            self._warn(name)
+
+    def _warn(self, name: str) -> None:
+        said = f"the key {name!r}, which {self._keys.source} has not" if name else "a default key"
+        warn_once(
+            f"bridge:no-key:{name}",
+            "Logs wait for %s. They are kept, and sent once it is there.",
+            said,
+        )
