@@ -210,12 +210,13 @@ def test_the_default_exporter_of_the_sdk_sends_to_the_bridge(
     module = require("opentelemetry.exporter.otlp.proto.grpc.trace_exporter")
     with RunningBridge(helicone.url, tmp_path / "spool.db", {"grpc_port": 0}) as bridge:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://{bridge.grpc_address}")
-        for compression in ("none", "gzip"):
-            monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", compression)
+        for count, compression in ((4, None), (8, "gzip")):
+            if compression is not None:
+                monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", compression)
             provider, tracer = tracer_to(module.OTLPSpanExporter())
             trace_id = trip(tracer)
             provider.shutdown()
-            rows = rows_of(helicone, 4, seconds=30)
+            rows = rows_of(helicone, count, seconds=30)
             assert sorted(str(row.session_path) for row in of_session(rows, trace_id)) == PATHS
 
 
@@ -233,7 +234,7 @@ def test_a_full_spool_is_backpressure_over_grpc_too(tmp_path: Path) -> None:
         collector = stack.enter_context(Collector(over_grpc, tmp_path, environment))
         provider, tracer = tracer_to(exporter_to(collector.traces_url))
         deadline = time.monotonic() + 60
-        while 'requests_refused_total{reason="full"}' not in bridge.metrics():
+        while not bridge.metrics()['requests_refused_total{reason="full"}']:
             for _ in range(20):
                 ask(tracer, "Tell me everything.", "word " * 4000)
             calls += 20
@@ -347,7 +348,7 @@ def test_a_full_spool_is_backpressure_and_no_loss(tmp_path: Path) -> None:
         collector = stack.enter_context(Collector("persistent-queue.yaml", tmp_path, environment))
         provider, tracer = tracer_to(exporter_to(collector.traces_url))
         deadline = time.monotonic() + 60
-        while 'requests_refused_total{reason="full"}' not in bridge.metrics():
+        while not bridge.metrics()['requests_refused_total{reason="full"}']:
             for _ in range(50):
                 ask(tracer, "Tell me everything.", "word " * 4000)
             calls += 50

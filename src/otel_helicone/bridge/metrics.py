@@ -16,6 +16,10 @@ from otel_helicone.bridge.stored import Counts
 __all__ = ["BridgeMetrics"]
 
 _PREFIX: Final = "otel_helicone_bridge"
+_REFUSALS: Final = (
+    *("token", "path", "content-type", "encoding", "too-large", "unreadable", "aborted"),
+    *("busy", "slow", "full", "spool", "failure"),
+)
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LONG_SECONDS: Final = (0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400)
 
@@ -39,6 +43,9 @@ class BridgeMetrics:
         self._refused_requests = counter(
             "requests_refused", "Requests that were not taken, by the reason.", ["reason"]
         )
+        for reason in _REFUSALS:
+            # There from the beginning: Prometheus sees no increase in a counter that begins at 1.
+            self._refused_requests.labels(reason)
         self._sent = counter("logs_sent", "Logs that Helicone took.")
         self._sent_bytes = counter("logs_sent_bytes", "How long their bodies were.")
         self._failed = counter("logs_failed", "Logs that Helicone refused for good.", ["status"])
@@ -160,6 +167,7 @@ class _Watched(Collector):
             ),
             ("logs_dead", "Logs that Helicone refused for good and that are kept.", counts.dead),
             ("spool_bytes", "How much of the spool is in use.", counts.used_bytes),
+            ("spool_limit_bytes", "How much of it may be.", counts.max_bytes),
             ("spool_age_seconds", "The age of the oldest span or log that waits.", age),
         ):
             yield GaugeMetricFamily(f"{_PREFIX}_{name}", about, value=value)

@@ -418,6 +418,7 @@ class Spool:
                 posts=max(self._posts, 0),
                 dead=self._database.count("dead"),
                 used_bytes=self._database.pages().used,
+                max_bytes=self._max_bytes,
                 oldest=min(
                     (rows[0][0] for rows in oldest if rows and rows[0][0] is not None),
                     default=None,

@@ -126,7 +126,8 @@ def _lines(status: _Status) -> Iterator[str]:
         f"{metrics['logs_waiting']:,} logs, {metrics['logs_in_flight']:,} of them in flight",
         f"the oldest for {_duration(age)}" if age else "",
     )
-    yield _line("spool", f"{_mebibytes(metrics['spool_bytes'])} in use")
+    used, limit = _mebibytes(metrics["spool_bytes"]), _mebibytes(metrics["spool_limit_bytes"])
+    yield _line("spool", f"{used} of {limit} in use")
     yield _line(
         "sent",
         f"{metrics['logs_sent_total']:,} logs, {_mebibytes(metrics['logs_sent_bytes_total'])}",

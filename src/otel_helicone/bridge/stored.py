@@ -99,6 +99,7 @@ class Counts:
         posts: logs that wait to be sent.
         dead: logs that Helicone refused for good.
         used_bytes: how much of the file is in use.
+        max_bytes: how much may be.
         oldest: when the oldest of what waits came in, in seconds since 1970; None for nothing.
     """
 
@@ -106,4 +107,5 @@ class Counts:
     posts: int
     dead: int
     used_bytes: int
+    max_bytes: int
     oldest: float | None
