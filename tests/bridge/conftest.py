@@ -58,9 +58,12 @@ class Service:
         return spans
 
 
-def make_service(name: str = "shop", *processors: SpanProcessor) -> Service:
-    """Make an application, with further processors before its exporter."""
-    provider = TracerProvider(resource=Resource({"service.name": name}), shutdown_on_exit=False)
+def make_service(name: str = "shop", *processors: SpanProcessor, **resource: str) -> Service:
+    """Make an application, with further processors before its exporter, and a longer resource."""
+    more = {name.replace("__", "."): value for name, value in resource.items()}
+    provider = TracerProvider(
+        resource=Resource({"service.name": name, **more}), shutdown_on_exit=False
+    )
     exporter = InMemorySpanExporter()
     for processor in processors:
         provider.add_span_processor(processor)

@@ -32,9 +32,13 @@ def test_people_are_told_in_sentences(
         lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"The bridge at {bridge.url} takes spans."
     assert lines[1] == "  received  8 spans in 2 requests; refused unreadable 1"
-    assert lines[2].startswith("  waiting   0 spans for the rest of their traces; 1 logs, 0 of them")
+    assert lines[2].startswith(
+        "  waiting   0 spans for the rest of their traces; 1 logs, 0 of them"
+    )
     assert lines[3].startswith("  spool     0.")
-    assert lines[4].startswith("  sent      4 logs, 0.0 MiB; 0 attempts had to be made again; 95% w")
+    assert lines[4].startswith(
+        "  sent      4 logs, 0.0 MiB; 0 attempts had to be made again; 95% w"
+    )
     assert lines[5:] == [
         "  skipped   filtered 3",
         "  no key    1 logs wait for a key that is not known",

@@ -25,8 +25,9 @@ from otel_helicone.bridge.spool import Spool
 from otel_helicone.bridge.spool_file import SpoolError
 from otel_helicone.bridge.stored import Added, SpoolFull
 from otel_helicone.bridge.tls import ServerCertificate
+from otel_helicone.bridge.troubles import Troubles
 from otel_helicone.bridge.weight import check_spans, check_weight
-from otel_helicone.primitives.log_once import log_failure_once, warn_once
+from otel_helicone.primitives.log_once import log_failure_once
 from otel_helicone.settings.bridge import OFF, BridgeSettings
 from otel_helicone.settings.reading import SettingError
 
@@ -74,7 +75,10 @@ class Bridge:
         self._spool = Spool(settings.spool, max_bytes=settings.max_spool_bytes)
         self._assembler = Assembler(self._spool, settings)
         self.metrics = BridgeMetrics()
-        self._senders = Senders(self._spool, self.metrics, settings.exporter, self._keys)
+        self._troubles = Troubles()
+        self._senders = Senders(
+            self._spool, self.metrics, settings.exporter, self._keys, self._troubles
+        )
         self.metrics.watch(
             self._spool.counts,
             self._spool.now,
@@ -82,7 +86,9 @@ class Bridge:
             lambda: self._senders.in_flight,
             self._senders.without_key,
         )
-        self._ingestion = Ingestion(settings.max_request_bytes, self.metrics, self._store)
+        self._ingestion = Ingestion(
+            settings.max_request_bytes, self.metrics, self._store, self._troubles
+        )
         # As many large requests as fit into memory together; a small one always does.
         self._bodies = Bodies(2 * settings.max_request_bytes)
         self._http = HTTPReceiver(
@@ -120,24 +126,31 @@ class Bridge:
         while True:
             await asyncio.sleep(_SECONDS_BETWEEN_FILE_LOOKS)
             await self._renew_keys()
+            self._troubles.look()
             if self._certificate is not None:
                 trouble = await asyncio.to_thread(self._certificate.renew)
                 if trouble:
-                    warn_once(
-                        f"bridge:certificate:{trouble}",
+                    self._troubles.begin(
+                        *("certificate", "The new certificate is in use"),
                         "The certificate %s can't be used any more (%s). The one before stays in"
                         " use until it can.",
-                        self._settings.tls_cert,
-                        trouble,
+                        *(self._settings.tls_cert, trouble),
                     )
+                else:
+                    self._troubles.over("certificate")
 
     async def _renew_keys(self) -> None:
         try:
             if await asyncio.to_thread(self._keys.renew):
-                _logger.warning("The keys in %s were read again.", self._keys.source)
+                _logger.info("The keys in %s were read again.", self._keys.source)
                 self._senders.renew_keys()
+                self._troubles.over("keys")
         except SettingError as error:
-            warn_once(f"bridge:keys:{error}", "%s. The keys that were read before stay.", error)
+            self._troubles.begin(
+                *("keys", "The keys can be read again"),
+                "%s. The keys that were read before stay.",
+                error,
+            )
 
     async def _listen(self) -> None:
         settings = self._settings
@@ -261,6 +274,7 @@ class Bridge:
             self._wake.clear()
             try:
                 posts = self._assembler.step(self._spool.now())
+                self._troubles.over("assembling")
                 if posts:
                     self._loop.call_soon_threadsafe(self._senders.wake)
                 if time.monotonic() - cleaned > _SECONDS_BETWEEN_CLEANINGS:
@@ -270,7 +284,11 @@ class Bridge:
                     due = self._assembler.seconds_until_due(self._spool.now())
                     self._wake.wait(_MAX_NAP if due is None else min(due, _MAX_NAP))
             except (SpoolFull, SpoolError) as error:
-                warn_once(f"assembling:{error}", "No logs are made at present: %s.", error)
+                self._troubles.begin(
+                    *("assembling", "Logs are made again"),
+                    "No logs are made at present: %s.",
+                    error,
+                )
                 self._wake.wait(_SECONDS_AFTER_TROUBLE)
             except Exception:
                 log_failure_once("assembling traces")

@@ -17,6 +17,7 @@ from otel_helicone.bridge.metrics import BridgeMetrics
 from otel_helicone.bridge.otlp import BadRequest
 from otel_helicone.bridge.spool_file import SpoolError
 from otel_helicone.bridge.stored import Added, SpoolFull
+from otel_helicone.bridge.troubles import Troubles
 from otel_helicone.bridge.weight import TooMuch, is_heavy
 from otel_helicone.primitives.log_once import log_failure_once, warn_once
 
@@ -77,14 +78,18 @@ Outcome: TypeAlias = Accepted | Refused
 class Ingestion:
     """Stores the spans of requests, in threads of its own. Used in one event loop."""
 
-    def __init__(self, max_request_bytes: int, metrics: BridgeMetrics, store: Store) -> None:
+    def __init__(
+        self, max_request_bytes: int, metrics: BridgeMetrics, store: Store, troubles: Troubles
+    ) -> None:
         """Start the threads.
 
         Args:
             max_request_bytes: how long a request may be, decompressed too.
             metrics: what is counted.
             store: stores the spans of a request; called in another thread.
+            troubles: told why nothing is stored.
         """
+        self._troubles = troubles
         self._most = max_request_bytes
         self._metrics = metrics
         self._store = store
@@ -156,19 +161,24 @@ class Ingestion:
         except (BadCompression, BadRequest) as error:
             return Refused(Refusal.UNREADABLE, "unreadable", str(error))
         except SpoolFull as error:
-            warn_once(
-                f"bridge:{error}",
+            self._troubles.begin(
+                *("full", "Spans are taken again"),
                 "Spans are not taken at present: %s. Senders are asked to come again, until logs"
                 " that wait have gone to Helicone.",
                 error,
             )
             return Refused(Refusal.LATER, "full", str(error))
         except SpoolError as error:
-            warn_once(f"bridge:{error}", "Spans are not taken at present: %s.", error)
+            self._troubles.begin(
+                *("spool", "Spans are taken again"),
+                "Spans are not taken at present: %s.",
+                error,
+            )
             return Refused(Refusal.LATER, "spool", "the spool can't be written")
         except Exception:
             log_failure_once("storing spans that came in")
             return Refused(Refusal.LATER, "failure", "something went wrong; the log has more")
+        self._troubles.over("full", "spool")
         self._metrics.received(added.stored, added.repeated, added.stored - added.waiting)
         if rejected:
             self._metrics.refused("no-id", rejected)

@@ -43,6 +43,7 @@ from otel_helicone.bridge.telemetry_files import (
     fingerprint,
     requests_in,
 )
+from otel_helicone.bridge.troubles import Troubles
 from otel_helicone.bridge.weight import TooMuch
 from otel_helicone.settings.bridge import BridgeSettings, make_bridge_settings, spool_path
 from otel_helicone.settings.reading import SettingError
@@ -97,7 +98,7 @@ class _Replay:
         self._spool = Spool(settings.spool, max_bytes=settings.max_spool_bytes)
         self._want_all = settings.exporter.include != "calls"
         self._assembler = Assembler(self._spool, settings)
-        self._senders = Senders(self._spool, BridgeMetrics(), settings.exporter, keys)
+        self._senders = Senders(self._spool, BridgeMetrics(), settings.exporter, keys, Troubles())
         self._dead_before = self._spool.counts().dead
         self._result = _Result()
         # What is left was refused, and nothing else is there that could be taken.

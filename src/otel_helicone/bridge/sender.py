@@ -19,6 +19,7 @@ from otel_helicone.bridge.pace import Pace
 from otel_helicone.bridge.spool import Spool
 from otel_helicone.bridge.spool_file import SpoolError
 from otel_helicone.bridge.stored import DuePost
+from otel_helicone.bridge.troubles import Troubles
 from otel_helicone.delivery.retry_after import backoff
 from otel_helicone.delivery.verdict import Judgement, Verdict, judge_log
 from otel_helicone.primitives.log_once import log_failure_once, warn_once
@@ -59,6 +60,7 @@ class Sender:
         keys: Keys,
         key_name: str,
         outcomes: Outcomes,
+        troubles: Troubles,
     ) -> None:
         """Describe a sender; nothing is sent yet.
 
@@ -69,6 +71,7 @@ class Sender:
             keys: where the key is.
             key_name: its name.
             outcomes: told what became of posts.
+            troubles: told what keeps them from Helicone.
         """
         self._spool = spool
         self._metrics = metrics
@@ -76,6 +79,11 @@ class Sender:
         self._keys = keys
         self._key_name = key_name
         self._outcomes = outcomes
+        self._troubles = troubles
+        # What is over once a post with this key is taken.
+        self._wrong_key_cause = f"wrong-key:{key_name}"
+        self._refuses_cause = f"refuses:{key_name}"
+        self._busy_cause = f"busy:{key_name}"
         self._has_key = asyncio.Event()
         self.max_held_bytes = _MAX_UNSETTLED_BYTES
         """How long what was read and is not settled may be together."""
@@ -203,7 +211,7 @@ class Sender:
                 self._spool.posts, after, most, _MAX_READ_BYTES, self._key_name
             )
         except SpoolError as error:
-            warn_once(f"reading:{error}", "%s", error)
+            self._troubles.begin("reading", "The spool can be read again", "%s.", error)
             return []
 
     def _due_again(self) -> list[int]:
@@ -249,6 +257,11 @@ class Sender:
         is_throttled = trouble in ("429", "503")
         if judgement is not None and judgement.verdict is Verdict.RETRY and is_throttled:
             self._metrics.retried()
+            self._troubles.begin(
+                *(self._busy_cause, "Helicone takes logs without delay again"),
+                "Helicone asks for less (%s). Logs are sent more slowly, and none is lost.",
+                self._keys.hide(judgement.reason),
+            )
             self.pace.throttled(judgement.retry_after)
             self._queue.put_nowait((due, history))
             return None
@@ -267,6 +280,12 @@ class Sender:
         wait = backoff(history.failures)
         if judgement is None or judgement.verdict is Verdict.RETRY:
             self.pace.failed()
+            if judgement is not None:
+                self._troubles.begin(
+                    *("answers", "Helicone takes logs again"),
+                    "Helicone fails (%s). The logs are kept, and it is tried again.",
+                    self._keys.hide(judgement.reason),
+                )
         elif not judgement.wrong_key:
             self._on_refused(judgement.reason)
             wait *= _WAITS_AFTER_REFUSAL
@@ -278,6 +297,10 @@ class Sender:
         self.wrong_key = None
         self._key_refusals = 0
         self.pace.took()
+        self._troubles.over(
+            *("unreachable", "answers", self._busy_cause),
+            *(self._wrong_key_cause, self._refuses_cause),
+        )
         if self._refusals >= _MAX_REFUSALS:
             # What kept every post from being taken is over, so that none has to wait any longer.
             now = time.monotonic()
@@ -291,12 +314,11 @@ class Sender:
         self.pace.refused()
         self._refusals += 1
         if self._refusals == _MAX_REFUSALS:
-            warn_once(
-                f"bridge:refuses-all:{reason[:3]}",
+            self._troubles.begin(
+                *(self._refuses_cause, "Helicone takes logs again"),
                 "The last logs were all refused (%s), so that it may not be their fault. They are"
                 " kept, and tried again one at a time. See that HELICONE_ENDPOINT, %s, is"
-                " Helicone's log API, and what proxies on the way there answer. This is logged once"
-                " for each status.",
+                " Helicone's log API, and what proxies on the way there answer.",
                 self._keys.hide(reason),
                 self._settings.endpoint,
             )
@@ -305,20 +327,20 @@ class Sender:
         self.wrong_key = reason
         self.pace.pause(_SECONDS_BETWEEN_KEYS)
         if self._key_name:
-            warn_once(
-                f"bridge:wrong-key:{self._key_name}",
+            self._troubles.begin(
+                *(self._wrong_key_cause, f"Helicone takes the API key {self._key_name!r} again"),
                 "Helicone refuses the API key %r (%s). Its logs are kept, and it is tried again"
-                " once a minute. Put a key that may write into %s. This is logged once.",
+                " once a minute. Put a key that may write into %s.",
                 self._key_name,
                 self._keys.hide(reason),
                 self._keys.source,
             )
             return
-        warn_once(
-            "bridge:wrong-key",
+        self._troubles.begin(
+            *(self._wrong_key_cause, "Helicone takes the API key again"),
             "Helicone refuses the API key (%s). The logs are kept, and it is tried again once a"
-            " minute. Set HELICONE_API_KEY to a key that may write, and start the bridge again."
-            " This is logged once.",
+            " minute. Set HELICONE_API_KEY to a key that may write, and start the bridge again; or"
+            " have it read from a file, see --keys-file.",
             self._keys.hide(reason),
         )
 
@@ -358,12 +380,10 @@ class Sender:
             return judge_log(due.post, status, headers, body), trouble
         except (OSError, aiohttp.ClientError) as error:  # TimeoutError is an OSError
             trouble = type(error).__name__
-            warn_once(
-                f"bridge:unreachable:{trouble}",
-                "Helicone can't be reached (%s: %s). The logs are kept, and it is tried again."
-                " This is logged once for each kind of trouble.",
-                trouble,
-                error,
+            self._troubles.begin(
+                *("unreachable", "Helicone can be reached again"),
+                "Helicone can't be reached (%s: %s). The logs are kept, and it is tried again.",
+                *(trouble, error),
             )
             return None, trouble
         except Exception:

@@ -12,7 +12,7 @@ from otel_helicone.bridge.outcomes import Outcomes
 from otel_helicone.bridge.sender import Sender
 from otel_helicone.bridge.spool import Spool
 from otel_helicone.bridge.spool_file import SpoolError
-from otel_helicone.primitives.log_once import warn_once
+from otel_helicone.bridge.troubles import Troubles
 from otel_helicone.settings.exporter import ExporterSettings
 
 __all__ = ["Senders"]
@@ -29,7 +29,12 @@ class Senders:
     """Sends the posts of the spool, each with its key. Used in one event loop."""
 
     def __init__(
-        self, spool: Spool, metrics: BridgeMetrics, settings: ExporterSettings, keys: Keys
+        self,
+        spool: Spool,
+        metrics: BridgeMetrics,
+        settings: ExporterSettings,
+        keys: Keys,
+        troubles: Troubles,
     ) -> None:
         """Describe what is sent where; nothing is sent or connected yet.
 
@@ -38,12 +43,14 @@ class Senders:
             metrics: told about each attempt.
             settings: where to send to, and how many may be in flight with each key.
             keys: the keys.
+            troubles: told what keeps logs from Helicone.
         """
+        self._troubles = troubles
         self._spool = spool
         self._metrics = metrics
         self._settings = settings
         self._keys = keys
-        self._outcomes = Outcomes(spool)
+        self._outcomes = Outcomes(spool, troubles)
         self._by_name: dict[str, Sender] = {}
         self._more = asyncio.Event()
         self._told: set[str] = set()
@@ -140,7 +147,7 @@ class Senders:
                 if name not in self._by_name:
                     sender = self._by_name[name] = Sender(
                         *(self._spool, self._metrics, self._settings, self._keys, name),
-                        self._outcomes,
+                        *(self._outcomes, self._troubles),
                     )
                     group.create_task(sender.run(connection))
             for sender in self._by_name.values():
@@ -158,21 +165,16 @@ class Senders:
         try:
             return self._spool.key_names(_MAX_NAMES)
         except SpoolError as error:
-            warn_once(f"reading:{error}", "%s", error)
+            self._troubles.begin("reading", "The spool can be read again", "%s.", error)
             return []
 
     def _tell_unknown(self) -> None:
-        self._told &= set(self.unknown)  # where it is known by now, a next time is told again
-        for name in self.unknown:
-            if name in self._told or len(self._told) >= _MAX_NAMES_TOLD:
-                continue
-            self._told.add(name)
-            self._warn(name)
-
-    def _warn(self, name: str) -> None:
-        said = f"the key {name!r}, which {self._keys.source} has not" if name else "a default key"
-        warn_once(
-            f"bridge:no-key:{name}",
-            "Logs wait for %s. They are kept, and sent once it is there.",
-            said,
-        )
+        self._troubles.over(*(f"no-key:{name}" for name in self._told.difference(self.unknown)))
+        self._told = set(self.unknown[:_MAX_NAMES_TOLD])
+        for name in self._told:
+            said = f"the key {name!r}" if name else "a default key"
+            self._troubles.begin(
+                *(f"no-key:{name}", f"No more logs wait for {said}"),
+                "Logs wait for %s, which %s has not. They are kept, and sent once it is there.",
+                *(said, self._keys.source),
+            )

@@ -16,10 +16,10 @@ from typing import Final
 
 from otel_helicone.bridge.clock import SpoolClock
 from otel_helicone.bridge.database import SpoolDatabase
+from otel_helicone.bridge.post_queries import due_posts, key_names
 from otel_helicone.bridge.room import check_volume
 from otel_helicone.bridge.spans import Arrival, Traits
 from otel_helicone.bridge.stored import Added, Counts, DuePost, Look, Row, SpoolFull
-from otel_helicone.delivery.post import Post
 
 __all__ = ["Spool"]
 
@@ -316,42 +316,12 @@ class Spool:
         return found[0] if found else None
 
     def posts(self, after: int, most: int, most_bytes: int, key_name: str = "") -> list[DuePost]:
-        """Return posts that are to be sent with a key, in the order in which they were made.
-
-        Args:
-            after: the number after which to begin.
-            most: how many to give.
-            most_bytes: how long they may be together; one at least is given.
-            key_name: the name of the key; empty for the one without a name.
-        """
-        given: list[DuePost] = []
-        query = (
-            "SELECT id, request_id, path, received, body FROM post"
-            " WHERE key_name = ? AND id > ? ORDER BY id LIMIT ?"
-        )
-        with self._database.rows(query, (key_name, after, most)) as rows:
-            for number, request_id, path, received, body in rows:
-                most_bytes -= len(body)
-                if given and most_bytes < 0:
-                    break
-                given.append(DuePost(number, received, Post(path, body, request_id)))
-        return given
+        """Return posts that are to be sent with a key; see :func:`.due_posts`."""
+        return due_posts(self._database, after, most, most_bytes, key_name)
 
     def key_names(self, most: int) -> list[str]:
-        """Return the names of the keys that posts wait to be sent with.
-
-        Args:
-            most: how many to give.
-        """
-        # One step in the index for each name, however many posts it has.
-        rows = self._database.read(
-            "WITH RECURSIVE found(name) AS ("
-            " SELECT min(key_name) FROM post UNION ALL"
-            " SELECT (SELECT min(key_name) FROM post WHERE key_name > name) FROM found"
-            " WHERE name IS NOT NULL LIMIT ?) SELECT name FROM found WHERE name IS NOT NULL",
-            (most,),
-        )
-        return [name for (name,) in rows]
+        """Return the names of the keys that posts wait to be sent with."""
+        return key_names(self._database, most)
 
     def count_posts(self, key_name: str) -> int:
         """Return how many posts wait to be sent with a key."""

@@ -95,6 +95,12 @@ def _port_or_off(value: object) -> PortOrOff:
     return whole_between(0, 65535, "give a port, from 0 to 65535, or off")(value)
 
 
+def _log_format(value: object) -> str:
+    if value in ("text", "json"):
+        return str(value)
+    raise WrongValue("give text or json")
+
+
 def _path(value: object) -> Path:
     return Path(text(value)).expanduser().absolute()
 
@@ -180,6 +186,14 @@ class BridgeSettings:
         default=None,
         option="--keys-file",
         metavar="PATH",
+    )
+    log_format: Literal["text", "json"] = setting(
+        "HELICONE_BRIDGE_LOG_FORMAT",
+        "how the log is written: `text`, or `json` for one object a line",
+        kind=Kind(str.lower, _log_format),
+        default="text",
+        option="--log-format",
+        metavar="FORMAT",
     )
     spool: Path = setting(
         "HELICONE_BRIDGE_SPOOL",
