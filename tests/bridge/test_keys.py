@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from otel_helicone.bridge import bridge as bridge_module
+from otel_helicone.bridge import senders as senders_module
 from otel_helicone.bridge.keys import Keys
 from otel_helicone.cli import main
 from otel_helicone.logs.request_id import request_id_of
@@ -141,6 +142,25 @@ def test_a_log_for_an_unknown_key_waits_until_it_is_known(
         assert helicone.wait_for(waits) == [NEWER]
         until(lambda: bridge.metrics()["logs_waiting"] == 0)
         assert bridge.metrics()["logs_without_key"] == 0
+
+
+def test_any_number_of_unknown_keys_keeps_nobody_from_sending(
+    helicone: Helicone,
+    keys_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(senders_module, "_MAX_NAMES", 5)
+    monkeypatch.setattr(senders_module, "_MAX_NAMES_TOLD", 3)
+    with running(helicone, tmp_path, keys_file=str(keys_file)) as bridge:
+        bridge.send(*(one_call(f"a{number}") for number in range(20)))
+        until(lambda: bridge.metrics()["logs_without_key"] == 5)
+        goes = one_call("shop")
+        bridge.send(goes)
+        assert helicone.wait_for(goes) == [SHOP]
+        assert bridge.metrics()["logs_waiting"] == 20
+    assert len(caplog.records) == 3
 
 
 def test_a_key_that_is_refused_holds_up_nobody_else_and_is_replaced_without_a_restart(

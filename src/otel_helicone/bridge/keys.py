@@ -43,6 +43,11 @@ class Keys:
         """What to change for another key, for messages."""
         return "HELICONE_BRIDGE_KEYS" if self._path is None else str(self._path)
 
+    @property
+    def names(self) -> list[str]:
+        """The names that are known."""
+        return list(self._known)
+
     def get(self, name: str) -> str | None:
         """Return a key, None for a name that is not known."""
         return self._known.get(name)

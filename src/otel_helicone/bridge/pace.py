@@ -1,4 +1,4 @@
-"""How fast to send: as much at once as Helicone bears, and nothing while it asks to wait."""
+"""An adaptive concurrency limit on posts in flight, and pauses that Helicone asks for."""
 
 from __future__ import annotations
 

@@ -141,9 +141,8 @@ class Senders:
         """Begin a sender for each key that posts wait for."""
         while True:
             self._more.clear()
-            names = await asyncio.to_thread(self._names)
-            known = [name for name in names if self._keys.get(name) is not None]
-            for name in known:
+            new, unknown = await asyncio.to_thread(self._names)
+            for name in new:
                 if name not in self._by_name:
                     sender = self._by_name[name] = Sender(
                         *(self._spool, self._metrics, self._settings, self._keys, name),
@@ -153,7 +152,7 @@ class Senders:
             for sender in self._by_name.values():
                 share = _MAX_UNSETTLED_BYTES // len(self._by_name)
                 sender.max_held_bytes = max(share, _MIN_UNSETTLED_BYTES)
-            self.unknown = tuple(name for name in names if name not in known)
+            self.unknown = unknown
             self._tell_unknown()
             try:
                 async with asyncio.timeout(_SECONDS_BETWEEN_LOOKS):
@@ -161,12 +160,18 @@ class Senders:
             except TimeoutError:
                 pass
 
-    def _names(self) -> list[str]:
+    def _names(self) -> tuple[list[str], tuple[str, ...]]:
+        """Return the names of known keys that have posts and no sender, and of unknown ones."""
+        known = set(self._keys.names)
         try:
-            return self._spool.key_names(_MAX_NAMES)
+            # Asked for by name: senders may name any number of keys that are not known.
+            new = [name for name in known - set(self._by_name) if self._spool.posts(0, 1, 1, name)]
+            names = self._spool.key_names(_MAX_NAMES)
         except SpoolError as error:
             self._troubles.begin("reading", "The spool can be read again", "%s.", error)
-            return []
+            return [], self.unknown
+        self._troubles.over("reading")
+        return new, tuple(name for name in names if name not in known)
 
     def _tell_unknown(self) -> None:
         self._troubles.over(*(f"no-key:{name}" for name in self._told.difference(self.unknown)))
