@@ -7,7 +7,7 @@ import resource
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -51,6 +51,13 @@ MIB = 1024 * 1024
 def bridge(make_bridge: MakeBridge) -> Iterator[RunningBridge]:
     with make_bridge(grpc_port=0) as bridge:
         yield bridge
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.01)
 
 
 def refusal_of(bridge: RunningBridge, body: bytes, **options: object) -> grpc.RpcError | None:
@@ -341,11 +348,28 @@ def test_more_calls_than_can_wait_are_sent_away(
     with ExitStack() as stack:
         for _ in range(40):
             stack.enter_context(half_a_message(bridge))
-        deadline = time.monotonic() + 20
-        while not bridge.metrics()['requests_refused_total{reason="busy"}']:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(lambda: bridge.metrics()['requests_refused_total{reason="busy"}'] > 0)
         assert bridge.export(b"") == b""
+
+
+def test_a_sender_that_hangs_up_frees_nothing_that_is_in_memory_still(
+    bridge: RunningBridge, service: Service
+) -> None:
+    call(service.tracer)
+    body = otlp(*service.take())
+    ingestion, bodies = bridge.bridge._ingestion, bridge.bridge._bodies
+    with grpc.insecure_channel(bridge.grpc_address) as channel:
+        with bridge.bridge._spool._database.mutex:  # so that nothing can be stored
+            answer = exporting(channel).future(body, timeout=30)
+            until(lambda: ingestion._storing == 1)
+            answer.cancel()
+            with half_a_message(bridge) as other:  # goes through the loop after the cancellation
+                other.sendall(frame(DATA, 1, 1, b" " * 990))
+                until(lambda: ingestion._storing == 2)
+            assert bodies.size == len(body) + 1000
+        until(lambda: ingestion._storing == 0)
+    assert bodies.size == 0
+    assert bridge.metrics()["spans_received_total"] == 1
 
 
 def test_what_is_sent_is_answered_before_a_stop(make_bridge: MakeBridge) -> None:

@@ -10,6 +10,7 @@ is checked before it is built, by the same code as for HTTP.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
@@ -24,7 +25,7 @@ from google.rpc.status_pb2 import Status
 
 from otel_helicone.bridge.authorization import is_authorized
 from otel_helicone.bridge.grpc_reading import Messages, NoMessage
-from otel_helicone.bridge.ingestion import RETRY_AFTER, Ingestion, Refusal, Refused
+from otel_helicone.bridge.ingestion import RETRY_AFTER, Ingestion, Outcome, Refusal, Refused
 from otel_helicone.bridge.metrics import BridgeMetrics
 from otel_helicone.bridge.otlp import PROTOBUF, answer
 from otel_helicone.bridge.reading import Bodies, NoRoom
@@ -61,6 +62,8 @@ class GRPCReceiver:
         self._ingestion = ingestion
         self._bodies = bodies
         self._messages = Messages()
+        # The loop alone would not keep them.
+        self._taking: set[asyncio.Task[Outcome]] = set()
         self._server: grpc.aio.Server | None = None
         self.address = ""
         """Host and port where it listens, once it was started."""
@@ -113,6 +116,8 @@ class GRPCReceiver:
         if self._server is not None:
             server, self._server = self._server, None
             await server.stop(seconds)
+            if self._taking:
+                await asyncio.wait(self._taking, timeout=seconds)
 
     async def _export(
         self, messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]
@@ -132,12 +137,12 @@ class GRPCReceiver:
             await self._later(context, "slow", "the request took too long to arrive")
         except NoRoom:
             await self._later(context, "busy", "too many requests at once")
-        encoding = "gzip" if body.startswith(_GZIP) else ""
-        try:
-            with self._bodies.hold(len(body)):
-                outcome = await self._ingestion.take(body, encoding, PROTOBUF)
-        except NoRoom:
-            await self._later(context, "busy", "too much at once")
+        # A sender that hangs up ends this, and not what a thread does with the body: that is in
+        # memory, and counts, until it is stored.
+        taking = asyncio.create_task(self._take(body))
+        self._taking.add(taking)
+        taking.add_done_callback(self._taking.discard)
+        outcome = await asyncio.shield(taking)
         if isinstance(outcome, Refused):
             if outcome.refusal is Refusal.LATER:
                 await self._later(context, outcome.cause, outcome.message)
@@ -146,6 +151,14 @@ class GRPCReceiver:
             await self._refuse(context, code, outcome.cause, outcome.message)
         self._metrics.answered(grpc.StatusCode.OK.name)
         return answer(outcome.rejected, outcome.reason, PROTOBUF)
+
+    async def _take(self, body: bytes) -> Outcome:
+        encoding = "gzip" if body.startswith(_GZIP) else ""
+        try:
+            with self._bodies.hold(len(body)):
+                return await self._ingestion.take(body, encoding, PROTOBUF)
+        except NoRoom:
+            return Refused(Refusal.LATER, "busy", "too much at once")
 
     async def _later(self, context: _Context, reason: str, message: str) -> NoReturn:
         details = AnyMessage()
