@@ -59,9 +59,7 @@ def test_a_trouble_has_one_line_and_its_end_another(
     assert len(caplog.messages) == 3
 
 
-def test_a_trouble_that_goes_on_does_not_end(
-    troubles: Troubles, clock: Clock, caplog: Log
-) -> None:
+def test_a_trouble_that_goes_on_does_not_end(troubles: Troubles, clock: Clock, caplog: Log) -> None:
     troubles.begin("away", "Helicone is back", "Helicone is away.")
     troubles.over("away")
     troubles.begin("away", "Helicone is back", "Helicone is away.")
