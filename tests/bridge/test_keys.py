@@ -144,6 +144,29 @@ def test_a_log_for_an_unknown_key_waits_until_it_is_known(
         assert bridge.metrics()["logs_without_key"] == 0
 
 
+def test_a_log_that_has_waited_long_for_a_key_is_kept_apart(
+    helicone: Helicone,
+    keys_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(senders_module, "_MAX_SECONDS_WITHOUT_KEY", 0.1)
+    monkeypatch.setattr(senders_module, "_SECONDS_BETWEEN_GIVING_UP", 0.0)
+    monkeypatch.setattr(bridge_module, "_SECONDS_BETWEEN_FILE_LOOKS", 0.05)
+    span = one_call("newcomer")
+    spool = ["--spool", str(tmp_path / "spool.db")]
+    with running(helicone, tmp_path, keys_file=str(keys_file)) as bridge:
+        bridge.send(span)
+        until(lambda: bridge.metrics()["logs_dead"] == 1)
+        assert bridge.metrics()["logs_waiting"] == bridge.metrics()["logs_without_key"] == 0
+        assert main(["bridge", "dead", "list", *spool]) == 0
+        assert "no key has the name 'newcomer'" in capsys.readouterr().out
+        keys_file.write_text(f"{keys_file.read_text()}newcomer={NEWER}\n")
+        assert main(["bridge", "dead", "retry", "--all", *spool]) == 0
+        assert helicone.wait_for(span) == [NEWER]
+
+
 def test_any_number_of_unknown_keys_keeps_nobody_from_sending(
     helicone: Helicone,
     keys_file: Path,

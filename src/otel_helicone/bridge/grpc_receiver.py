@@ -11,6 +11,7 @@ is checked before it is built, by the same code as for HTTP.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
@@ -102,7 +103,7 @@ class GRPCReceiver:
             else:
                 port = server.add_secure_port(f"{host}:{port}", credentials)
         except RuntimeError as error:
-            raise OSError(str(error)) from None
+            raise OSError(errno.EADDRNOTAVAIL, str(error)) from None
         await server.start()
         self._server = server
         self.address = f"{host}:{port}"

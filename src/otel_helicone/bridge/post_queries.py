@@ -6,7 +6,7 @@ from otel_helicone.bridge.database import SpoolDatabase
 from otel_helicone.bridge.stored import DuePost
 from otel_helicone.delivery.post import Post
 
-__all__ = ["due_posts", "key_names"]
+__all__ = ["due_posts", "key_names", "old_posts"]
 
 
 def due_posts(
@@ -51,3 +51,19 @@ def key_names(database: SpoolDatabase, most: int) -> list[str]:
         (most,),
     )
     return [name for (name,) in rows]
+
+
+def old_posts(database: SpoolDatabase, key_name: str, before: float, most: int) -> list[int]:
+    """Return the numbers of posts for a key that have waited for long.
+
+    Args:
+        database: where they are.
+        key_name: the name of the key.
+        before: those whose span came in before this time, in seconds since 1970.
+        most: how many to give.
+    """
+    rows = database.read(
+        "SELECT id FROM post WHERE key_name = ? AND received < ? ORDER BY id LIMIT ?",
+        (key_name, before, most),
+    )
+    return [number for (number,) in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Final
 
 from otel_helicone.bridge.connection import Connection
@@ -21,6 +22,10 @@ _SECONDS_BETWEEN_LOOKS: Final = 1.0
 # How many keys are looked at that posts wait for; senders may name any.
 _MAX_NAMES: Final = 1000
 _MAX_NAMES_TOLD: Final = 100
+# Long enough to notice that a key is missing and to add it, over a night.
+_MAX_SECONDS_WITHOUT_KEY: Final = 86400.0
+_SECONDS_BETWEEN_GIVING_UP: Final = 10.0
+_MAX_GIVEN_UP: Final = 500
 _MAX_UNSETTLED_BYTES: Final = 16 * 1024 * 1024
 _MIN_UNSETTLED_BYTES: Final = 1024 * 1024
 
@@ -54,6 +59,7 @@ class Senders:
         self._by_name: dict[str, Sender] = {}
         self._more = asyncio.Event()
         self._told: set[str] = set()
+        self._give_up_next = 0.0
         self.unknown: tuple[str, ...] = ()
         """The names that posts wait for and that no key has."""
 
@@ -153,12 +159,32 @@ class Senders:
                 share = _MAX_UNSETTLED_BYTES // len(self._by_name)
                 sender.max_held_bytes = max(share, _MIN_UNSETTLED_BYTES)
             self.unknown = unknown
+            await self._give_up_old()
             self._tell_unknown()
             try:
                 async with asyncio.timeout(_SECONDS_BETWEEN_LOOKS):
                     await self._more.wait()
             except TimeoutError:
                 pass
+
+    async def _give_up_old(self) -> None:
+        """Keep apart what has waited long for a key, for somebody to send again or delete."""
+        if not self.unknown or time.monotonic() < self._give_up_next:
+            return
+        self._give_up_next = time.monotonic() + _SECONDS_BETWEEN_GIVING_UP
+        before = self._spool.now() - _MAX_SECONDS_WITHOUT_KEY
+        for name in self.unknown:
+            reason = f"no key has the name {name!r}" if name else "there is no default key"
+            try:
+                old = await asyncio.to_thread(self._spool.old_posts, name, before, _MAX_GIVEN_UP)
+            except SpoolError as error:
+                self._troubles.begin("reading", "The spool can be read again", "%s.", error)
+                return
+            for number in old:
+                self._outcomes.refuse(number, reason)
+                self._metrics.failed("no-key")
+            if old:
+                await self._outcomes.flush()
 
     def _names(self) -> tuple[list[str], tuple[str, ...]]:
         """Return the names of known keys that have posts and no sender, and of unknown ones."""

@@ -16,7 +16,7 @@ from typing import Final
 
 from otel_helicone.bridge.clock import SpoolClock
 from otel_helicone.bridge.database import SpoolDatabase
-from otel_helicone.bridge.post_queries import due_posts, key_names
+from otel_helicone.bridge.post_queries import due_posts, key_names, old_posts
 from otel_helicone.bridge.room import check_volume
 from otel_helicone.bridge.spans import Arrival, Traits
 from otel_helicone.bridge.stored import Added, Counts, DuePost, Look, Row, SpoolFull
@@ -322,6 +322,10 @@ class Spool:
     def key_names(self, most: int) -> list[str]:
         """Return the names of the keys that posts wait to be sent with."""
         return key_names(self._database, most)
+
+    def old_posts(self, key_name: str, before: float, most: int) -> list[int]:
+        """Return the numbers of posts for a key that have waited for long."""
+        return old_posts(self._database, key_name, before, most)
 
     def count_posts(self, key_name: str) -> int:
         """Return how many posts wait to be sent with a key."""
