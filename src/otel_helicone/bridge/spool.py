@@ -28,8 +28,6 @@ _KNOWN: Final = 1
 _LOGGED: Final = 2
 _MAX_ORIGINS: Final = 2000
 _MAX_ROW_BYTES: Final = 4 * 1024 * 1024
-
-
 _ROW: Final = (
     "SELECT span.id, span_id, parent_id, traits, received, origin.content, span.content"
     " FROM span JOIN origin ON origin.id = span.origin"
