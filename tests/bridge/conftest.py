@@ -6,11 +6,12 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import grpc
 import httpx2
 import pytest
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -27,6 +28,7 @@ from otel_helicone.settings.bridge import make_bridge_settings
 
 KEY = "sk-helicone-aaaaaaa-bbbbbbb-ccccccc-ddddddd"
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
+EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 CALL: dict[str, Any] = {
     "gen_ai.operation.name": "chat",
     "gen_ai.provider.name": "openai",
@@ -56,9 +58,12 @@ class Service:
         return spans
 
 
-def make_service(name: str = "shop", *processors: SpanProcessor) -> Service:
-    """Make an application, with further processors before its exporter."""
-    provider = TracerProvider(resource=Resource({"service.name": name}), shutdown_on_exit=False)
+def make_service(name: str = "shop", *processors: SpanProcessor, **resource: str) -> Service:
+    """Make an application, with further processors before its exporter, and a longer resource."""
+    more = {name.replace("__", "."): value for name, value in resource.items()}
+    provider = TracerProvider(
+        resource=Resource({"service.name": name, **more}), shutdown_on_exit=False
+    )
     exporter = InMemorySpanExporter()
     for processor in processors:
         provider.add_span_processor(processor)
@@ -76,6 +81,15 @@ def otlp(*spans: ReadableSpan) -> bytes:
     return encode_spans(spans).SerializeToString()
 
 
+_SETTINGS: dict[str, Any] = {"port": 0, "grpc_port": "off", "api_key": KEY, "wait": 60}
+
+
+def exporting(channel: grpc.Channel) -> grpc.UnaryUnaryMultiCallable[bytes, bytes]:
+    """Give ``TraceService/Export`` at a channel, for messages as bytes."""
+    export: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(EXPORT)
+    return export
+
+
 @dataclass
 class RunningBridge:
     """A bridge in a thread of its own; a context manager."""
@@ -84,6 +98,7 @@ class RunningBridge:
     spool: Path
     settings: dict[str, Any] = field(default_factory=dict)
     environ: dict[str, str] = field(default_factory=dict)
+    is_grpc_port_chosen: bool = True
 
     def __enter__(self) -> RunningBridge:
         self._started = threading.Event()
@@ -117,13 +132,16 @@ class RunningBridge:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         settings = make_bridge_settings(
-            **{"port": 0, "api_key": KEY, "endpoint": self.helicone, "wait": 60, **self.settings},
+            **{**_SETTINGS, "endpoint": self.helicone, **self.settings},
             spool=str(self.spool),
             environ=self.environ,
         )
+        if not self.is_grpc_port_chosen:
+            settings = replace(settings, is_grpc_port_chosen=False)
         self.bridge = Bridge(settings)
         await self.bridge.start()
         self.url = self.bridge.url
+        self.grpc_address = self.bridge.grpc_address
         self._started.set()
         await self._stop.wait()
         await self.bridge.stop()
@@ -138,6 +156,11 @@ class RunningBridge:
     def send(self, *spans: ReadableSpan) -> None:
         """Send spans in one request, and see them taken."""
         assert self.post(otlp(*spans)).status_code == 200
+
+    def export(self, body: bytes, **options: Any) -> bytes:
+        """Call ``TraceService/Export`` with a message; options are those of gRPC's client."""
+        with grpc.insecure_channel(self.grpc_address) as channel:
+            return exporting(channel)(body, timeout=30, **options)
 
     def metrics(self) -> dict[str, float]:
         """Give what ``/metrics`` shows: names, with labels, without the common prefix."""

@@ -20,7 +20,7 @@ from otel_helicone.bridge.decompression import ENCODINGS, BadCompression, TooLar
 from otel_helicone.local.server import LocalHelicone
 from tests.bridge.conftest import MakeBridge, RunningBridge, Service, make_service, otlp, rows_of
 from tests.bridge.test_bridge import TRIP, paths_of, trip
-from tests.bridge.test_receiver import (
+from tests.bridge.test_http_receiver import (
     JSON,
     PROTOBUF,
     both_forms,

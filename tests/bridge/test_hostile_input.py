@@ -22,7 +22,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as OTLPSpan
 from otel_helicone.local.server import LocalHelicone
 from otel_helicone.local.storage.records import RequestRecord
 from tests.bridge.conftest import CALL, MakeBridge, RunningBridge, rows_of
-from tests.bridge.test_receiver import document, one_call
+from tests.bridge.test_http_receiver import document, one_call
 
 MIB = 1024 * 1024
 SPANS = int(os.environ.get("OTEL_HELICONE_HOSTILE_SPANS", "20000"))

@@ -161,7 +161,7 @@ def test_a_full_volume_leaves_room_to_make_logs_and_to_send_them(
     before = volume.free
     ((row, *_), _) = spool.waiting(trace_id(), 0, 1, MB)
     log = post("a", bytes(2 * MB))
-    spool.settle([Look(trace_id(), 1.0, [(1.0, log)], settled=[(row.id, b"")])], [])
+    spool.settle([Look(trace_id(), 1.0, [(1.0, "", log)], settled=[(row.id, b"")])], [])
     assert names_of_posts(spool) == ["a"]
     spool.finish([spool.posts(0, 1, MB)[0].id], [], 2.0)
     assert before // 3 < volume.free

@@ -80,7 +80,7 @@ def due(spool: Spool, now: float) -> list[bytes]:
 
 
 def add_posts(spool: Spool, *posts: Post, received: float = 5.0) -> None:
-    spool.settle([Look(trace_id(), 0.0, [(received, each) for each in posts])], [])
+    spool.settle([Look(trace_id(), 0.0, [(received, "", each) for each in posts])], [])
 
 
 def numbers(spool: Spool) -> list[int]:
@@ -123,12 +123,14 @@ def test_a_look_is_stored_whole_or_not_at_all(spool: Spool) -> None:
     spool.add([arrival(1), arrival(2)], 1.0, WAIT)
     rows, _ = spool.waiting(trace_id(), 0, 10, MIB)
     settled = [(row.id, b"skeleton") for row in rows]
-    posts = [(1.0, post("1")), (1.0, post("2", body=None))]  # type: ignore[arg-type]
+    posts = [(1.0, "", post("1")), (1.0, "", post("2", body=None))]  # type: ignore[arg-type]
     with pytest.raises(SpoolError):
         spool.settle([Look(trace_id(), 1.0, posts, settled=settled)], [])
     assert (waiting(spool), names_of_posts(spool), spool.next_due()) == ([1, 2], [], 1.0 + WAIT)
     assert spool.counts().waiting_spans == 2
-    spool.settle([Look(trace_id(), 1.0, [(1.0, post("1"))], settled=settled)], [("s", "n", 1.0)])
+    spool.settle(
+        [Look(trace_id(), 1.0, [(1.0, "", post("1"))], settled=settled)], [("s", "n", 1.0)]
+    )
     assert (waiting(spool), names_of_posts(spool), spool.next_due()) == ([], ["1"], None)
     assert spool.session_name("s") == ("n",)
     assert spool.counts().waiting_spans == 0

@@ -23,7 +23,7 @@ from otel_helicone.bridge.weight import TooMuch, check_spans, check_weight
 from otel_helicone.local.server import LocalHelicone
 from tests.bridge.conftest import RunningBridge
 from tests.bridge.test_hostile_input import MIB, check_well, llm, request, span, value
-from tests.bridge.test_receiver import document, one_call, reason_of
+from tests.bridge.test_http_receiver import document, one_call, reason_of
 
 
 def messages_in(message: Message) -> int:

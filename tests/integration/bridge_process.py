@@ -15,7 +15,7 @@ KEY = "sk-helicone-aaaaaaa-bbbbbbb-ccccccc-ddddddd"
 
 
 class BridgeProcess(Process):
-    """``otel-helicone bridge`` on a loopback port, which stays the same through every restart."""
+    """``otel-helicone bridge`` on loopback ports, which stay the same through every restart."""
 
     def __init__(
         self,
@@ -36,9 +36,11 @@ class BridgeProcess(Process):
         self.spool = spool
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.grpc_address = f"127.0.0.1:{free_port()}"
         self._waits_until_ready = True
         command = [sys.executable, "-W", "error", "-m", "otel_helicone", "bridge"]
         command += ["--port", str(self.port), "--spool", str(spool)]
+        command += ["--grpc-port", self.grpc_address.rpartition(":")[2]]
         command += ["--endpoint", helicone, "--wait", str(wait)]
         ours = {"HELICONE_API_KEY": KEY, "PYTHONUNBUFFERED": "1", **(environment or {})}
         super().__init__(command, spool.parent, f"bridge-{self.port}", ours)

@@ -1,7 +1,7 @@
-"""A backend that takes OTLP over HTTP and keeps the spans, in the place of the bridge.
+"""A backend that takes OTLP over HTTP or gRPC and keeps the spans, in the place of the bridge.
 
-It reads what the Collector sends with opentelemetry-proto and the standard library, and so shares
-no code with the bridge that it stands for.
+It reads what the Collector sends with opentelemetry-proto, and so shares no code with the bridge
+that it stands for.
 """
 
 from __future__ import annotations
@@ -12,11 +12,20 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from tests.integration.conftest import require
+import grpc
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
+    TraceServiceServicer,
+    add_TraceServiceServicer_to_server,
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,58 @@ class ReceivedRequest:
     headers: dict[str, str]
     size: int
     spans: list[ReceivedSpan]
+
+
+def received_spans(request: ExportTraceServiceRequest) -> list[ReceivedSpan]:
+    return [
+        ReceivedSpan(span.trace_id.hex(), span.span_id.hex(), span.name)
+        for resource in request.resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
+
+
+class GRPCSink(TraceServiceServicer):
+    """The same over gRPC; while `is_refusing` is set, requests are answered with UNAVAILABLE."""
+
+    def __init__(self) -> None:
+        self.is_refusing = False
+        self.refused = 0
+        self._spans: list[ReceivedSpan] = []
+        self._server = grpc.server(
+            ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", 2**25)]
+        )
+        add_TraceServiceServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]
+        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+
+    def Export(  # noqa: N802 - the method of OTLP
+        self, request: ExportTraceServiceRequest, context: grpc.ServicerContext
+    ) -> ExportTraceServiceResponse:
+        if self.is_refusing:
+            self.refused += 1
+            context.abort(grpc.StatusCode.UNAVAILABLE, "refusing")
+        self._spans += received_spans(request)
+        return ExportTraceServiceResponse()
+
+    def spans(self) -> list[ReceivedSpan]:
+        """Give all spans so far, as often as they came."""
+        return list(self._spans)
+
+    def counts(self) -> Counter[tuple[str, str]]:
+        """Give how often each span came, by its trace id and its span id."""
+        return Counter((span.trace_id, span.span_id) for span in self.spans())
+
+    def __enter__(self) -> Self:
+        self._server.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.stop(None).wait()
 
 
 class OTLPSink:
@@ -108,14 +169,7 @@ class OTLPSink:
         encoding = headers.get("content-encoding")
         assert encoding in ("gzip", None), encoding
         plain = gzip.decompress(body) if encoding == "gzip" else body
-        request = require("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
-        message = request.ExportTraceServiceRequest.FromString(plain)
-        spans = [
-            ReceivedSpan(span.trace_id.hex(), span.span_id.hex(), span.name)
-            for resource in message.resource_spans
-            for scope in resource.scope_spans
-            for span in scope.spans
-        ]
+        spans = received_spans(ExportTraceServiceRequest.FromString(plain))
         with self._changed:
             self.requests.append(ReceivedRequest(headers, len(plain), spans))
             self._changed.notify_all()

@@ -15,11 +15,12 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import grpc
 import pytest
 from opentelemetry.propagate import extract, inject
 from opentelemetry.sdk.trace import ReadableSpan
@@ -28,7 +29,15 @@ from opentelemetry.trace import SpanKind
 from benchmarks.chat_spans import chat_spans
 from otel_helicone.local.server import LocalHelicone
 from otel_helicone.logs.request_id import request_id_of
-from tests.bridge.conftest import PROTOBUF, Service, call, make_service, otlp, rows_of
+from tests.bridge.conftest import (
+    PROTOBUF,
+    Service,
+    call,
+    exporting,
+    make_service,
+    otlp,
+    rows_of,
+)
 from tests.integration.bridge_process import KEY, BridgeProcess
 from tests.integration.collectors import free_port
 from tests.test_delivery_faults import OK, FaultServer
@@ -53,10 +62,15 @@ def seed() -> int:
 class Traces:
     """Makes traces of two services at random, and knows the rows that they come to."""
 
-    def __init__(self, dice: random.Random) -> None:
+    def __init__(self, dice: random.Random, *, have_keys: bool = False) -> None:
         self.rows: dict[str, Place] = {}
+        # Which service each row is of.
+        self.services: dict[str, str] = {}
         self._dice = dice
-        self._shop, self._stock = make_service("shop"), make_service("stock")
+        self._shop, self._stock = (
+            make_service(name, **({"helicone__api_key_name": name} if have_keys else {}))
+            for name in ("shop", "stock")
+        )
         self._count = 0
 
     def make(self) -> list[ReadableSpan]:
@@ -72,6 +86,8 @@ class Traces:
             if isinstance(path, str):
                 key = (span.context.trace_id, span.context.span_id)
                 self.rows[request_id_of(key)] = (session_id, path, name)
+                service = span.resource.attributes["service.name"]
+                self.services[request_id_of(key)] = str(service)
         return spans
 
     def _grow(self, service: Service, path: str, depth: int) -> None:
@@ -116,6 +132,13 @@ def post(bridge: BridgeProcess, body: bytes) -> int:
         connection.close()
 
 
+def export(bridge: BridgeProcess, body: bytes) -> int:
+    """Do the same over gRPC."""
+    with grpc.insecure_channel(bridge.grpc_address) as channel:
+        answer = exporting(channel).future(body, timeout=30)
+        return 200 if answer.code() is grpc.StatusCode.OK else 0
+
+
 class Load:
     """Applications that send all the time: a request is repeated until it is answered with 200.
 
@@ -123,16 +146,26 @@ class Load:
     same time.
     """
 
-    def __init__(self, bridge: BridgeProcess, seed: int) -> None:
+    def __init__(
+        self,
+        bridge: BridgeProcess,
+        seed: int,
+        ways: Sequence[Callable[[BridgeProcess, bytes], int]] = (post,),
+        *,
+        have_keys: bool = False,
+    ) -> None:
         self.requests = self.attempts = self.spans = 0
         self._bridge = bridge
         self._dice = random.Random(seed)
-        self._traces = Traces(self._dice)
+        self._traces = Traces(self._dice, have_keys=have_keys)
         self._queue: queue.Queue[list[ReadableSpan] | None] = queue.Queue(2 * SENDERS)
         self._is_over = threading.Event()
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._produce)]
-        self._threads += [threading.Thread(target=self._send) for _ in range(SENDERS)]
+        self._threads += [
+            threading.Thread(target=self._send, args=(ways[number % len(ways)],))
+            for number in range(SENDERS)
+        ]
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -155,6 +188,11 @@ class Load:
         """What Helicone has to have in the end, by request id."""
         return self._traces.rows
 
+    @property
+    def services(self) -> dict[str, str]:
+        """Of which service each of them is."""
+        return self._traces.services
+
     def _produce(self) -> None:
         waiting: list[ReadableSpan] = []
         while not self._is_over.wait(0.06):
@@ -169,11 +207,11 @@ class Load:
         for _ in range(SENDERS):
             self._queue.put(None)
 
-    def _send(self) -> None:
+    def _send(self, send: Callable[[BridgeProcess, bytes], int]) -> None:
         while (spans := self._queue.get()) is not None:
             body = otlp(*spans)
             attempts = 1
-            while post(self._bridge, body) != 200:
+            while send(self._bridge, body) != 200:
                 attempts += 1
                 time.sleep(0.02)
             with self._lock:
@@ -250,6 +288,34 @@ def test_a_bridge_that_is_killed_again_and_again_loses_and_doubles_nothing(
             assert stored(helicone, len(load.rows)) == load.rows
             assert bridge.metrics()["logs_dead"] == 0
     report(load, f"{len(load.rows)} rows")
+
+
+def test_senders_over_both_protocols_and_two_organizations_lose_and_double_nothing(
+    tmp_path: Path, seed: int
+) -> None:
+    dice = random.Random(seed)
+    keys = {name: f"sk-helicone-{name}" for name in ("shop", "stock")}
+    came_with: dict[str, set[str]] = {}
+
+    def plan(request_id: str, _attempt: int) -> str:
+        came_with.setdefault(request_id, set()).add(helicone.heads[-1]["authorization"])
+        return f"late:{dice.uniform(0, 0.05)}" if dice.random() < 0.99 else "reset in body"
+
+    environment = {"HELICONE_BRIDGE_KEYS": ",".join(f"{a}={b}" for a, b in keys.items())}
+    spool = tmp_path / "spool.db"
+    helicone = FaultServer(plan)
+    with (
+        helicone,
+        BridgeProcess(spool, helicone.url, wait=NEVER, environment=environment) as bridge,
+    ):
+        with Load(bridge, seed, (post, export), have_keys=True) as load:
+            kill_at_random_moments(bridge, seed)
+        has_sent_everything(bridge)
+        assert bridge.metrics()["logs_dead"] == bridge.metrics()["logs_without_key"] == 0
+    assert {key: len(bodies) for key, bodies in helicone.bodies.items() if len(bodies) > 1} == {}
+    assert dict(logged(next(iter(bodies)) for bodies in helicone.bodies.values())) == load.rows
+    assert came_with == {row: {f"Bearer {keys[of]}"} for row, of in load.services.items()}
+    report(load, f"{len(load.rows)} logs in {sum(helicone.seen.values())} attempts")
 
 
 def test_a_log_that_was_in_flight_at_a_kill_is_sent_again_with_the_same_bytes(

@@ -22,7 +22,7 @@ from opentelemetry.trace import set_span_in_context
 
 from tests.integration.collectors import CONFIGURATIONS, Collector, KafkaBroker, free_port
 from tests.integration.conftest import require
-from tests.integration.otlp_sink import OTLPSink
+from tests.integration.otlp_sink import GRPCSink, OTLPSink
 
 TRACES, SPANS_OF_EACH = 100, 10
 ALL = TRACES * SPANS_OF_EACH
@@ -96,7 +96,7 @@ def wait_until(holds: Callable[[], bool], timeout: float = 120) -> None:
         time.sleep(0.05)
 
 
-def traces_of(sink: OTLPSink) -> set[str]:
+def traces_of(sink: OTLPSink | GRPCSink) -> set[str]:
     return {span.trace_id for span in sink.spans()}
 
 
@@ -279,30 +279,20 @@ def test_group_by_trace_sends_a_trace_at_once(sink: OTLPSink, tmp_path: Path) ->
 
 def test_load_balancing_keeps_a_trace_at_one_bridge(tmp_path: Path) -> None:
     requests = make_spans()
-    with OTLPSink() as first, OTLPSink() as second:
-        first.refusing, first.retry_after = 503, "1"
-        behind = [
-            Collector(
-                "behind-load-balancing.yaml",
-                tmp_path,
-                {**QUICKLY, "OTEL_HELICONE_BRIDGE": sink.url},
-            )
-            for sink in (first, second)
-        ]
+    with GRPCSink() as first, GRPCSink() as second:
+        first.is_refusing = True
         addresses = {
-            f"OTEL_HELICONE_BEHIND_{number}": f"127.0.0.1:{collector.grpc_port}"
-            for number, collector in enumerate(behind, 1)
+            f"OTEL_HELICONE_BRIDGE_{number}": sink.address
+            for number, sink in enumerate((first, second), 1)
         }
         with (
-            behind[0],
-            behind[1],
-            # Two in front, which have to choose alike.
+            # Two of them, which have to choose alike.
             Collector("load-balancing.yaml", tmp_path, {**QUICKLY, **addresses}) as front,
             Collector("load-balancing.yaml", tmp_path, {**QUICKLY, **addresses}) as front_too,
         ):
             send(requests, front.traces_url, front_too.traces_url)
-            first.wait_for_refused(1)
-            first.refusing = None
+            wait_until(lambda: first.refused > 0)
+            first.is_refusing = False
             wait_until(lambda: len(first.spans()) + len(second.spans()) >= ALL)
     assert first.counts() + second.counts() == identities(requests)
     assert not traces_of(first) & traces_of(second)

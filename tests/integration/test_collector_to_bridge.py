@@ -187,6 +187,67 @@ def test_the_collector_may_send_in_other_forms(
     assert sorted(str(row.session_path) for row in of_session(rows, trace_id)) == PATHS
 
 
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+def test_the_collector_may_send_over_grpc(
+    helicone: LocalHelicone, tmp_path: Path, compression: str
+) -> None:
+    settings = {"grpc_port": 0, "token": "a-secret"}
+    with RunningBridge(helicone.url, tmp_path / "spool.db", settings) as bridge:
+        environment = {
+            "OTEL_HELICONE_BRIDGE_GRPC": bridge.grpc_address,
+            "OTEL_HELICONE_COMPRESSION": compression,
+            "OTEL_HELICONE_TOKEN": "a-secret",
+        }
+        with Collector(HERE / "collector" / "over-grpc.yaml", tmp_path, environment) as collector:
+            trace_id = run_in_python(collector.traces_url)
+            rows = rows_of(helicone, 4, seconds=30)
+    assert sorted(str(row.session_path) for row in of_session(rows, trace_id)) == PATHS
+
+
+def test_the_default_exporter_of_the_sdk_sends_to_the_bridge(
+    helicone: LocalHelicone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = require("opentelemetry.exporter.otlp.proto.grpc.trace_exporter")
+    with RunningBridge(helicone.url, tmp_path / "spool.db", {"grpc_port": 0}) as bridge:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://{bridge.grpc_address}")
+        for count, compression in ((4, None), (8, "gzip")):
+            if compression is not None:
+                monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", compression)
+            provider, tracer = tracer_to(module.OTLPSpanExporter())
+            trace_id = trip(tracer)
+            provider.shutdown()
+            rows = rows_of(helicone, count, seconds=30)
+            assert sorted(str(row.session_path) for row in of_session(rows, trace_id)) == PATHS
+
+
+def test_a_full_spool_is_backpressure_over_grpc_too(tmp_path: Path) -> None:
+    store = tmp_path / "requests.db"
+    with LocalHelicone(store, latency=0, api_keys=[KEY]) as helicone:
+        address = helicone.url
+    port = int(address.rpartition(":")[2])
+    settings = {"max_spool_mib": 4, "max_request_mib": 2, "memory": 1, "grpc_port": 0}
+    calls = 0
+    with ExitStack() as stack:
+        bridge = stack.enter_context(RunningBridge(address, tmp_path / "spool.db", settings))
+        environment = {"OTEL_HELICONE_BRIDGE_GRPC": bridge.grpc_address, **RETRIES}
+        over_grpc = HERE / "collector" / "over-grpc.yaml"
+        collector = stack.enter_context(Collector(over_grpc, tmp_path, environment))
+        provider, tracer = tracer_to(exporter_to(collector.traces_url))
+        deadline = time.monotonic() + 60
+        while not bridge.metrics()['requests_refused_total{reason="full"}']:
+            for _ in range(20):
+                ask(tracer, "Tell me everything.", "word " * 4000)
+            calls += 20
+            assert provider.force_flush()
+            assert time.monotonic() < deadline
+        helicone = stack.enter_context(LocalHelicone(store, port, latency=0, api_keys=[KEY]))
+        rows = rows_of(helicone, calls, seconds=60)
+        provider.shutdown()
+        metrics = collector.metrics()
+    assert len(rows) == calls
+    assert metrics.get("otelcol_exporter_send_failed_spans", 0) == 0
+
+
 def test_files_of_the_collector_are_replayed(
     helicone: LocalHelicone,
     bridge: RunningBridge,
@@ -287,7 +348,7 @@ def test_a_full_spool_is_backpressure_and_no_loss(tmp_path: Path) -> None:
         collector = stack.enter_context(Collector("persistent-queue.yaml", tmp_path, environment))
         provider, tracer = tracer_to(exporter_to(collector.traces_url))
         deadline = time.monotonic() + 240
-        while 'requests_refused_total{reason="full"}' not in bridge.metrics():
+        while not bridge.metrics()['requests_refused_total{reason="full"}']:
             for _ in range(50):
                 ask(tracer, "Tell me everything.", "word " * 4000)
             calls += 50
@@ -303,26 +364,19 @@ def test_a_full_spool_is_backpressure_and_no_loss(tmp_path: Path) -> None:
     assert metrics.get("otelcol_exporter_enqueue_failed_spans", 0) == 0
 
 
-def test_two_bridges_behind_load_balancing_get_whole_traces(
+def test_two_bridges_that_share_a_load_get_whole_traces(
     helicone: LocalHelicone, tmp_path: Path
 ) -> None:
     with ExitStack() as stack:
         spools = [tmp_path / f"spool-{number}.db" for number in (1, 2)]
+        settings: dict[str, Any] = {"wait": 30, "grpc_port": 0}
         bridges = [
-            stack.enter_context(RunningBridge(helicone.url, spools[0], {"wait": 30})),
-            RunningBridge(helicone.url, spools[1], {"wait": 30}).__enter__(),
+            stack.enter_context(RunningBridge(helicone.url, spools[0], settings)),
+            RunningBridge(helicone.url, spools[1], settings).__enter__(),
         ]
-        behind = []
-        for number, bridge in enumerate(bridges, 1):
-            folder = tmp_path / f"behind-{number}"
-            folder.mkdir()
-            environment = {"OTEL_HELICONE_BRIDGE": bridge.url, **RETRIES}
-            behind.append(
-                stack.enter_context(Collector("behind-load-balancing.yaml", folder, environment))
-            )
         addresses = {
-            f"OTEL_HELICONE_BEHIND_{number}": f"127.0.0.1:{collector.grpc_port}"
-            for number, collector in enumerate(behind, 1)
+            f"OTEL_HELICONE_BRIDGE_{number}": bridge.grpc_address
+            for number, bridge in enumerate(bridges, 1)
         }
         front = stack.enter_context(
             Collector("load-balancing.yaml", tmp_path, {**addresses, **RETRIES})
@@ -334,11 +388,11 @@ def test_two_bridges_behind_load_balancing_get_whole_traces(
         shares = [bridge.metrics()["logs_sent_total"] for bridge in bridges]
         assert all(share > 0 and share % 4 == 0 for share in shares), shares
         # One is stopped while traces go on, and started again where it was.
-        port = int(bridges[1].url.rpartition(":")[2])
+        settings = {"wait": 30, "grpc_port": int(bridges[1].grpc_address.rpartition(":")[2])}
         bridges[1].__exit__(None, None, None)
         traces += [trip(tracer) for _ in range(40)]
         provider.force_flush()
-        stack.enter_context(RunningBridge(helicone.url, spools[1], {"wait": 30, "port": port}))
+        stack.enter_context(RunningBridge(helicone.url, spools[1], settings))
         rows = rows_of(helicone, 4 * len(traces))
         provider.shutdown()
     assert len(rows) == 4 * len(traces)

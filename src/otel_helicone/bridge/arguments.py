@@ -16,9 +16,9 @@ def add_bridge(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "bridge",
         help="take OTLP from an OpenTelemetry Collector, and log to Helicone",
-        description="Take spans from an OpenTelemetry Collector over OTLP/HTTP, keep them on disk,"
-        " and log those of LLM calls, tools and retrievals to Helicone. docs/bridge.md has all"
-        " settings; some are environment variables alone.",
+        description="Take spans from an OpenTelemetry Collector over OTLP (HTTP and gRPC), keep"
+        " them on disk, and log those of LLM calls, tools and retrievals to Helicone."
+        " docs/bridge.md has all settings; some are environment variables alone.",
     )
     add_options(parser, BridgeSettings)
     parser.add_argument(
@@ -27,7 +27,9 @@ def add_bridge(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="scheme and host of Helicone's log API (HELICONE_ENDPOINT, else Helicone's cloud)",
     )
     parser.set_defaults(command=_bridge, extra="bridge")
-    _add_dead(parser.add_subparsers(title="commands", metavar="COMMAND"))
+    below = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _add_status(below)
+    _add_dead(below)
 
 
 def add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -51,6 +53,23 @@ def add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="scheme and host of Helicone's log API (HELICONE_ENDPOINT, else Helicone's cloud)",
     )
     parser.set_defaults(command=_replay, extra="bridge")
+
+
+def _add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "status",
+        help="say what a running bridge has received, keeps and has sent",
+        description="Say what a running bridge has received, keeps and has sent. Exits with 0"
+        " while it takes spans, with 1 where it doesn't or can't be reached.",
+    )
+    parser.add_argument(
+        "--url",
+        metavar="URL",
+        help="scheme, host and port of the bridge (default: those that HELICONE_BRIDGE_HOST and"
+        " HELICONE_BRIDGE_PORT name)",
+    )
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    parser.set_defaults(command=_status, extra="bridge")
 
 
 def _add_dead(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -87,6 +106,12 @@ def _replay(arguments: argparse.Namespace) -> int:
     from otel_helicone.bridge.replay import run_replay
 
     return run_replay(arguments.file, spool=arguments.spool, endpoint=arguments.endpoint)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from otel_helicone.bridge.status import run_status
+
+    return run_status(arguments.url, as_json=arguments.json)
 
 
 def _dead(arguments: argparse.Namespace) -> int:

@@ -46,6 +46,7 @@ _MOST_AROUND: Final = 1000
 _SPANS_A_MILLISECOND: Final = 100
 _MOST_REMEMBERED: Final = 10_000
 _MOST_ORIGINS: Final = 2000
+_MOST_TENANTS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +61,23 @@ class _Stop:
 class StoredNames(SessionNames):
     """The names of sessions, kept in the spool too, so that a restart changes none."""
 
-    def __init__(self, spool: Spool) -> None:
-        """Begin with those that the spool holds."""
+    def __init__(self, spool: Spool, key_name: str) -> None:
+        """Begin with those that the spool holds.
+
+        Args:
+            spool: where they are kept.
+            key_name: whose sessions these are: another organization's are others, even where
+                their ids are the same.
+        """
         super().__init__()
         self._spool = spool
+        self._prefix = f"{key_name}\0" if key_name else ""
         self._new: dict[str, str | None] = {}
 
     def __contains__(self, session_id: str) -> bool:
         if super().__contains__(session_id):
             return True
-        stored = self._spool.session_name(session_id)
+        stored = self._spool.session_name(self._prefix + session_id)
         if stored is None:
             return False
         super().__setitem__(session_id, stored[0])
@@ -87,7 +95,32 @@ class StoredNames(SessionNames):
     def take_new(self) -> dict[str, str | None]:
         """Give the names that were used since the last call; they count as stored then."""
         new, self._new = self._new, {}
-        return new
+        return {self._prefix + session_id: name for session_id, name in new.items()}
+
+
+class _Tenant:
+    """What logs of one organization are made with."""
+
+    def __init__(self, spool: Spool, settings: BridgeSettings, key_name: str) -> None:
+        exporter = settings.exporter
+        self.names = StoredNames(spool, key_name)
+        self.translator = Translator(
+            include=exporter.include,
+            capture_content=exporter.capture_content,
+            redact=exporter.redact,
+            properties=exporter.properties,
+            placer=Placer(names=self.names, whole_traces=True),
+        )
+        self._remembered: OrderedDict[bytes, None] = OrderedDict()
+
+    def is_new(self, trace_id: bytes) -> bool:
+        """Return whether the translator knows nothing of a trace; from now on it does."""
+        is_new = trace_id not in self._remembered
+        self._remembered[trace_id] = None
+        self._remembered.move_to_end(trace_id)
+        if len(self._remembered) > _MOST_REMEMBERED:
+            self._remembered.popitem(last=False)
+        return is_new
 
 
 class Assembler:
@@ -100,22 +133,15 @@ class Assembler:
             spool: where the spans are, and where the posts go.
             settings: see :func:`.make_bridge_settings`.
         """
-        exporter = settings.exporter
+        self._settings = settings
         self._spool = spool
         self._wait = settings.wait
-        self._max_body_bytes = exporter.max_body_bytes
-        self._names = StoredNames(spool)
-        self._translator = Translator(
-            include=exporter.include,
-            capture_content=exporter.capture_content,
-            redact=exporter.redact,
-            properties=exporter.properties,
-            placer=Placer(names=self._names, whole_traces=True),
-        )
+        self._max_body_bytes = settings.exporter.max_body_bytes
+        # By the name of the key: what one organization sends says nothing of another's.
+        self._tenants: OrderedDict[str, _Tenant] = OrderedDict()
         # The rules of the session context that the environment sets, such as how a trace id is
         # written, hold here as they do in an application.
         self._rules = HeliconeSpanProcessor(inject=False, stamp=False, gateway=False)
-        self._remembered: OrderedDict[bytes, None] = OrderedDict()
         self._origins: dict[bytes, Origin] = {}
         # Where looks that were too much for one transaction go on, so that spans that wait for a
         # missing parent are not read again for each of them.
@@ -140,6 +166,8 @@ class Assembler:
         due = self._spool.due_traces(float("inf") if release_all else now, _MOST_TRACES)
         if not due:
             return None
+        while len(self._tenants) > _MOST_TENANTS:
+            self._tenants.popitem(last=False)
         skipped: Counter[Skipped] = Counter()
         looks: list[Look] = []
         settled = size = 0
@@ -150,9 +178,13 @@ class Assembler:
             size += look.size
             if settled >= 2 * _MOST_SPANS or size > _MOST_BYTES:
                 break
-        names = self._names.take_new()
+        names = [
+            (session_id, name, now)
+            for tenant in self._tenants.values()
+            for session_id, name in tenant.names.take_new().items()
+        ]
         try:
-            self._spool.settle(looks, [(key, name, now) for key, name in names.items()])
+            self._spool.settle(looks, names)
         except BaseException:
             self._stops.clear()  # nothing of it was stored, so all of it is looked at again
             raise
@@ -206,15 +238,35 @@ class Assembler:
         look: Look,
         skipped: Counter[Skipped],
     ) -> None:
-        if has_logs and trace.trace_id not in self._remembered:
+        by_key: dict[str, list[Row]] = {}
+        for row in ready:
+            by_key.setdefault(self._origin(row).key_name, []).append(row)
+        for key_name, rows in by_key.items():
+            self._translate_for(key_name, rows, trace, has_logs, look, skipped)
+
+    def _tenant(self, key_name: str) -> _Tenant:
+        tenant = self._tenants.get(key_name)
+        if tenant is None:
+            tenant = self._tenants[key_name] = _Tenant(self._spool, self._settings, key_name)
+        self._tenants.move_to_end(key_name)
+        return tenant
+
+    def _translate_for(
+        self,
+        key_name: str,
+        ready: list[Row],
+        trace: _Trace,
+        has_logs: bool,
+        look: Look,
+        skipped: Counter[Skipped],
+    ) -> None:
+        tenant = self._tenant(key_name)
+        if tenant.is_new(trace.trace_id) and has_logs:
             # Logged before a restart: whatever else tells of the same calls is not logged again.
-            self._translator.remember(
-                self._readable(self._spool.logged(trace.trace_id, _MOST_AROUND))
+            logged = self._spool.logged(trace.trace_id, _MOST_AROUND)
+            tenant.translator.remember(
+                self._readable(row for row in logged if self._origin(row).key_name == key_name)
             )
-        self._remembered[trace.trace_id] = None
-        self._remembered.move_to_end(trace.trace_id)
-        if len(self._remembered) > _MOST_REMEMBERED:
-            self._remembered.popitem(last=False)
         stored = [OTLPSpan.FromString(row.content) for row in ready]
         spans = [
             readable(span, row.traits, self._origin(row))
@@ -224,7 +276,7 @@ class Assembler:
         if any(not span.status.is_ok for span in spans):
             # Which HTTP status a failed call had, the span of its request may know alone.
             around += self._spool.requests(trace.trace_id, _MOST_AROUND)
-        records = self._translator.records(spans, self._readable(around))
+        records = tenant.translator.records(spans, self._readable(around))
         skipped.update(records.skipped)
         arrived = {
             request_id_of(key_of(span)): row.received
@@ -238,7 +290,8 @@ class Assembler:
                 log_failure_once("writing a log")
                 continue
             received = arrived.get(record.request_id, look.last)
-            look.posts.append((received, Post(record.path, body, record.request_id)))
+            post = Post(record.path, body, record.request_id)
+            look.posts.append((received, key_name, post))
             look.size += len(body)
         look.settled += [
             (row.id, skeleton(span, structural=False))

@@ -31,17 +31,15 @@ class Connection:
         """Make the pool; nothing is connected yet.
 
         Args:
-            settings: endpoint, key, how many connections, and how long one attempt may take.
+            settings: endpoint, and how long one attempt may take.
         """
         self._endpoint = settings.endpoint
         self._proxy = proxy_for(settings.endpoint)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=settings.max_in_flight, keepalive_timeout=_KEEPALIVE
-            ),
+            # How many there may be is for who sends to say: to wait here would count as an attempt.
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE),
             timeout=aiohttp.ClientTimeout(total=settings.timeout),
             headers={
-                "Authorization": f"Bearer {settings.api_key}",
                 "Content-Type": "application/json",
                 "Accept": "*/*",
                 "User-Agent": user_agent(),
@@ -49,8 +47,12 @@ class Connection:
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
-    async def post(self, post: Post) -> tuple[int, Mapping[str, str], bytes]:
+    async def post(self, post: Post, api_key: str) -> tuple[int, Mapping[str, str], bytes]:
         """Send a post once.
+
+        Args:
+            post: the post.
+            api_key: the key to send it with.
 
         Returns:
             Status, headers by lower-case name, and the body or its beginning.
@@ -61,7 +63,11 @@ class Connection:
         # A long one goes out in pieces, with the loop free in between.
         data = post.body if len(post.body) <= _LONGEST_AT_ONCE else io.BytesIO(post.body)
         async with self._session.post(
-            self._endpoint + post.path, data=data, allow_redirects=False, proxy=self._proxy
+            self._endpoint + post.path,
+            data=data,
+            headers={"Authorization": f"Bearer {api_key}"},
+            allow_redirects=False,
+            proxy=self._proxy,
         ) as response:
             body = await response.content.read(_MOST_ANSWER_BYTES)
             while len(body) < _MOST_ANSWER_BYTES and not response.content.at_eof():

@@ -31,14 +31,15 @@ def list_all(spool: str | None, *, as_json: bool) -> int:
     try:
         with _opened(path) as database:
             count = 0
-            for number, request_id, url, died, reason, body in database.execute(
-                "SELECT id, request_id, path, died, reason, body FROM dead ORDER BY id"
+            for number, request_id, url, died, reason, body, key_name in database.execute(
+                "SELECT id, request_id, path, died, reason, body, key_name FROM dead ORDER BY id"
             ):
                 count += 1
                 at = datetime.fromtimestamp(died, UTC).isoformat(timespec="seconds")
                 if as_json:
                     entry = {"number": number, "request_id": request_id, "path": url}
                     entry |= {"died": at, "reason": reason, "body": json.loads(body)}
+                    entry |= {"api_key_name": key_name} if key_name else {}
                     _say(json.dumps(entry))
                 else:
                     _say(f"{number:>6}  {at}  {request_id}  {url}  {len(body):>9,} bytes  {reason}")
@@ -63,8 +64,8 @@ def retry(spool: str | None, numbers: Sequence[int] | None) -> int:
         spool,
         numbers,
         "will be sent again",
-        "INSERT INTO post (request_id, path, received, body)"
-        " SELECT request_id, path, received, body FROM dead WHERE id = ?",
+        "INSERT INTO post (request_id, path, received, body, key_name)"
+        " SELECT request_id, path, received, body, key_name FROM dead WHERE id = ?",
     )
 
 

@@ -16,6 +16,10 @@ from otel_helicone.bridge.stored import Counts
 __all__ = ["BridgeMetrics"]
 
 _PREFIX: Final = "otel_helicone_bridge"
+_REFUSALS: Final = (
+    *("token", "path", "content-type", "encoding", "too-large", "unreadable", "aborted"),
+    *("busy", "slow", "full", "spool", "failure"),
+)
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LONG_SECONDS: Final = (0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400)
 
@@ -39,6 +43,9 @@ class BridgeMetrics:
         self._refused_requests = counter(
             "requests_refused", "Requests that were not taken, by the reason.", ["reason"]
         )
+        for reason in _REFUSALS:
+            # There from the beginning: Prometheus sees no increase in a counter that begins at 1.
+            self._refused_requests.labels(reason)
         self._sent = counter("logs_sent", "Logs that Helicone took.")
         self._sent_bytes = counter("logs_sent_bytes", "How long their bodies were.")
         self._failed = counter("logs_failed", "Logs that Helicone refused for good.", ["status"])
@@ -64,6 +71,7 @@ class BridgeMetrics:
         now: Callable[[], float],
         skipped: Callable[[], Mapping[str, int]],
         in_flight: Callable[[], int],
+        without_key: Callable[[], int],
     ) -> None:
         """Say where to ask for what is only counted when somebody looks.
 
@@ -72,14 +80,15 @@ class BridgeMetrics:
             now: the time by which that is dated.
             skipped: how many spans were not logged, by the reason.
             in_flight: how many posts are in flight.
+            without_key: how many wait for a key that is not known.
         """
         self._registry.register(
-            _Watched(counts, now, skipped, in_flight, self._repeated_and_skipped)
+            _Watched(counts, now, skipped, in_flight, without_key, self._repeated_and_skipped)
         )
 
-    def answered(self, status: int) -> None:
-        """Count a request."""
-        self._requests.labels(str(status)).inc()
+    def answered(self, status: str) -> None:
+        """Count a request, by the status of HTTP or the name of gRPC's."""
+        self._requests.labels(status).inc()
 
     def received(self, stored: int, repeated: int, filtered: int) -> None:
         """Count the spans of a request that was taken.
@@ -131,12 +140,14 @@ class _Watched(Collector):
         now: Callable[[], float],
         skipped: Callable[[], Mapping[str, int]],
         in_flight: Callable[[], int],
+        without_key: Callable[[], int],
         more_skipped: Mapping[str, int],
     ) -> None:
         self._counts = counts
         self._now = now
         self._skipped = skipped
         self._in_flight = in_flight
+        self._without_key = without_key
         self._more_skipped = more_skipped
 
     def describe(self) -> Iterable[Metric]:
@@ -149,8 +160,14 @@ class _Watched(Collector):
             ("spans_waiting", "Spans that wait for the rest of their trace.", counts.waiting_spans),
             ("logs_waiting", "Logs that wait to be sent.", counts.posts),
             ("logs_in_flight", "Logs that are being sent.", self._in_flight()),
+            (
+                "logs_without_key",
+                "Logs that wait for a key that is not known.",
+                self._without_key(),
+            ),
             ("logs_dead", "Logs that Helicone refused for good and that are kept.", counts.dead),
             ("spool_bytes", "How much of the spool is in use.", counts.used_bytes),
+            ("spool_limit_bytes", "How much of it may be.", counts.max_bytes),
             ("spool_age_seconds", "The age of the oldest span or log that waits.", age),
         ):
             yield GaugeMetricFamily(f"{_PREFIX}_{name}", about, value=value)

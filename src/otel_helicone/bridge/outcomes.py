@@ -9,7 +9,7 @@ from typing import Final
 from otel_helicone.bridge.spool import Spool
 from otel_helicone.bridge.spool_file import SpoolError
 from otel_helicone.bridge.stored import SpoolFull
-from otel_helicone.primitives.log_once import warn_once
+from otel_helicone.bridge.troubles import Troubles
 
 __all__ = ["Outcomes"]
 
@@ -25,12 +25,14 @@ class Outcomes:
     Used in one event loop.
     """
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, troubles: Troubles) -> None:
         """Begin with nothing.
 
         Args:
             spool: where the posts are.
+            troubles: told where nothing can be stored.
         """
+        self._troubles = troubles
         self._spool = spool
         self._taken: list[int] = []
         self._refused: list[tuple[int, str]] = []
@@ -83,8 +85,13 @@ class Outcomes:
         try:
             await asyncio.to_thread(self._spool.finish, taken, refused, time.time())
         except (SpoolError, SpoolFull) as error:
-            warn_once(f"flush:{error}", "%s: logs that were sent may be sent once more", error)
+            self._troubles.begin(
+                *("outcomes", "What was sent is written down again"),
+                "%s: logs that were sent may be sent once more.",
+                error,
+            )
             return
+        self._troubles.over("outcomes")
         # More may have been added meanwhile.
         del self._taken[: len(taken)]
         del self._refused[: len(refused)]

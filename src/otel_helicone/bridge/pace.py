@@ -1,4 +1,4 @@
-"""How fast to send: as much at once as Helicone bears, and nothing while it asks to wait."""
+"""An adaptive concurrency limit on posts in flight, and pauses that Helicone asks for."""
 
 from __future__ import annotations
 
@@ -118,6 +118,11 @@ class Pace:
     def pause(self, seconds: float) -> None:
         """Send nothing for a while."""
         self._pause(seconds)
+
+    def resume(self) -> None:
+        """Send again, whatever there was to wait for."""
+        self._paused_until = 0.0
+        self._changed.set()
 
     def _pause(self, seconds: float) -> None:
         until = time.monotonic() + min(seconds, _MAX_PAUSE)

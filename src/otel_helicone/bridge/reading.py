@@ -7,8 +7,8 @@ always a place for the next request, and the one that has taken longest is asked
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -90,10 +90,27 @@ class Bodies:
         finally:
             self.size -= reading.size
 
-    def _make_room(self, reading: _Reading) -> None:
+    @contextmanager
+    def hold(self, size: int) -> Iterator[None]:
+        """Count a body that was read elsewhere, until the context is left.
+
+        Args:
+            size: how long it is, in bytes.
+
+        Raises:
+            NoRoom: where what is being stored leaves none.
+        """
+        self.size += size
+        try:
+            self._make_room(None)
+            yield
+        finally:
+            self.size -= size
+
+    def _make_room(self, reading: _Reading | None) -> None:
         while self.size > self._max_bytes:
             oldest = next(iter(self._reading), reading)
-            if oldest is reading:
+            if oldest is reading or oldest is None:
                 raise NoRoom
             self._give_way(oldest)
 

@@ -29,9 +29,10 @@ from rich.progress import (
 )
 
 from otel_helicone.bridge.assembly import Assembler
+from otel_helicone.bridge.keys import Keys
 from otel_helicone.bridge.metrics import BridgeMetrics
 from otel_helicone.bridge.otlp import BadRequest, decode
-from otel_helicone.bridge.sender import Sender
+from otel_helicone.bridge.senders import Senders
 from otel_helicone.bridge.spans import arrivals_of
 from otel_helicone.bridge.spool import Spool
 from otel_helicone.bridge.spool_file import SpoolError
@@ -42,6 +43,7 @@ from otel_helicone.bridge.telemetry_files import (
     fingerprint,
     requests_in,
 )
+from otel_helicone.bridge.troubles import Troubles
 from otel_helicone.bridge.weight import TooMuch
 from otel_helicone.settings.bridge import BridgeSettings, make_bridge_settings, spool_path
 from otel_helicone.settings.reading import SettingError
@@ -81,6 +83,8 @@ def run_replay(files: Sequence[str], *, spool: str | None, endpoint: str | None)
         return _failed(str(error), 2)
     try:
         return asyncio.run(_Replay(settings, [Path(file) for file in files]).run())
+    except SettingError as error:
+        return _failed(str(error), 2)
     except (SpoolError, SpoolFull, FileError) as error:
         return _failed(str(error), 1)
 
@@ -88,12 +92,13 @@ def run_replay(files: Sequence[str], *, spool: str | None, endpoint: str | None)
 class _Replay:
     def __init__(self, settings: BridgeSettings, files: Iterable[Path]) -> None:
         self._settings = settings
+        keys = Keys(settings)
         # Before anything is read: a name that is mistyped shows at once.
         self._files = [(path, fingerprint(path), path.stat().st_size) for path in files]
         self._spool = Spool(settings.spool, max_bytes=settings.max_spool_bytes)
         self._want_all = settings.exporter.include != "calls"
         self._assembler = Assembler(self._spool, settings)
-        self._sender = Sender(self._spool, BridgeMetrics(), settings.exporter)
+        self._senders = Senders(self._spool, BridgeMetrics(), settings.exporter, keys, Troubles())
         self._dead_before = self._spool.counts().dead
         self._result = _Result()
         # What is left was refused, and nothing else is there that could be taken.
@@ -105,7 +110,7 @@ class _Replay:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._on_signal)
         with suppress_instrumentation():
-            sending = asyncio.create_task(self._sender.run())
+            sending = asyncio.create_task(self._senders.run())
         console = Console(stderr=True)
         try:
             with Progress(
@@ -119,14 +124,15 @@ class _Replay:
             ) as progress:
                 await self._all_files(progress)
         finally:
-            await self._sender.drain(_SECONDS_TO_DRAIN)
+            await self._senders.drain(_SECONDS_TO_DRAIN)
             sending.cancel()
             await asyncio.wait([sending])
-            refusal = await self._sender.give_up() if self._is_stuck else ""
+            refusal = await self._senders.give_up() if self._is_stuck else ""
             counts = self._spool.counts()
+            without_key = self._senders.without_key()
             self._assembler.close()
             self._spool.close()
-        return self._conclude(counts.posts, counts.dead - self._dead_before, refusal)
+        return self._conclude(counts.posts, without_key, counts.dead - self._dead_before, refusal)
 
     def _on_signal(self) -> None:
         self._stop = True
@@ -187,18 +193,18 @@ class _Replay:
                 self._assembler.step, self._spool.now(), release_all=True
             )
             total += made or 0
-            self._sender.wake()
+            self._senders.wake()
             waiting = self._spool.counts().posts
             progress.update(
                 task, total=total, completed=total - waiting, said=f"{total - waiting:,} logs"
             )
-            if self._sender.wrong_key is not None:
+            if self._senders.wrong_key is not None:
                 self._stop = True
-            self._is_stuck = made is None and self._sender.is_stuck(waiting)
+            self._is_stuck = made is None and self._senders.is_stuck(waiting)
             if self._is_stuck:
                 break
             if made is None:
-                if not waiting and self._sender.is_idle:
+                if not waiting and self._senders.is_idle:
                     break
                 await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
         forget = self._assembler.forget
@@ -207,17 +213,17 @@ class _Replay:
         while not self._stop and await asyncio.to_thread(self._spool.give_back):
             pass
 
-    def _conclude(self, waiting: int, dead: int, refusal: str) -> int:
+    def _conclude(self, waiting: int, without_key: int, dead: int, refusal: str) -> int:
         result = self._result
         unusable = f", {result.unusable:,} can't be used" if result.unusable else ""
         sys.stdout.write(
             f"{result.spans:,} spans read ({result.repeated:,} more were known{unusable}),"
-            f" {self._sender.taken:,} logs sent.\n"
+            f" {self._senders.taken:,} logs sent.\n"
         )
         sys.stdout.flush()
-        if self._sender.wrong_key is not None:
+        if self._senders.wrong_key is not None:
             return _failed(
-                f"Helicone refuses the API key ({self._sender.wrong_key}): set HELICONE_API_KEY to"
+                f"Helicone refuses the API key ({self._senders.wrong_key}): set HELICONE_API_KEY to"
                 " a key that may write, and run the same command again",
                 1,
             )
@@ -226,6 +232,14 @@ class _Replay:
                 f"Helicone, or a proxy before it, refuses what is left ({refusal});"
                 f" {waiting:,} logs wait. See that HELICONE_ENDPOINT is Helicone's log API, and run"
                 " the same command again.",
+                1,
+            )
+        if without_key:
+            names = ", ".join(repr(name) for name in self._senders.unknown[:10])
+            return _failed(
+                f"{without_key:,} logs wait for keys that are not known ({names}): set"
+                " HELICONE_BRIDGE_KEYS_FILE to a file that has them, and run the same command"
+                " again",
                 1,
             )
         if self._stop:

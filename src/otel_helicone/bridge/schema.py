@@ -24,7 +24,7 @@ INCREMENTAL: Final = 2
 
 _logger: Final = logging.getLogger("otel_helicone")
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 _TABLES: Final = """
 CREATE TABLE origin (
@@ -60,8 +60,10 @@ CREATE TABLE post (
     request_id TEXT NOT NULL,
     path TEXT NOT NULL,
     received REAL NOT NULL,
-    body BLOB NOT NULL
+    body BLOB NOT NULL,
+    key_name TEXT NOT NULL DEFAULT ''
 );
+CREATE INDEX post_key ON post (key_name, id);
 CREATE TABLE dead (
     id INTEGER PRIMARY KEY,
     request_id TEXT NOT NULL,
@@ -69,7 +71,8 @@ CREATE TABLE dead (
     received REAL NOT NULL,
     died REAL NOT NULL,
     reason TEXT NOT NULL,
-    body BLOB NOT NULL
+    body BLOB NOT NULL,
+    key_name TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE session_name (
     session_id TEXT PRIMARY KEY,
@@ -82,6 +85,16 @@ CREATE TABLE progress (
     position INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
+
+
+# What makes the tables of an earlier version those of the next one, by the earlier one's number.
+_UPGRADES: Final = {
+    1: (
+        "ALTER TABLE post ADD COLUMN key_name TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE dead ADD COLUMN key_name TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX post_key ON post (key_name, id)",
+    ),
+}
 
 
 def is_damaged(error: sqlite3.Error) -> bool:
@@ -120,6 +133,8 @@ def open_database(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA temp_store=MEMORY")
         if is_new:
             _make_tables(connection)
+        else:
+            _upgrade(connection)
     except BaseException:
         connection.close()
         raise
@@ -140,11 +155,15 @@ def open_beside(path: Path) -> sqlite3.Connection:
     if not path.is_file():  # to open a pipe would wait for its other end
         raise SpoolError(f"the spool {path} is no file: name another with --spool")
     try:
-        owner, _, _ = identify(path)
+        owner, version, _ = identify(path)
     except sqlite3.Error as error:
         raise SpoolError(f"the spool {path} can't be read: {error}") from None
     if owner != APPLICATION_ID:
         raise SpoolError(f"{path} is no spool of a bridge")
+    if version != _VERSION:
+        raise SpoolError(
+            f"the spool {path} is of another version: start the bridge of this version with it once"
+        )
     database = sqlite3.connect(path, timeout=10, isolation_level=None)
     database.execute("PRAGMA synchronous=FULL")
     return database
@@ -154,7 +173,7 @@ def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
     """Return whether nothing is in the file yet; refuse what another version made."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if tables and version != _VERSION:
+    if tables and version != _VERSION and version not in _UPGRADES:
         raise SpoolError(
             f"the spool {path} is no spool of this version: name another file, or let the version"
             " that made it send what it holds"
@@ -172,6 +191,25 @@ def _make_tables(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT INTO sqlite_sequence VALUES ('post', ?)", (first,))
     connection.execute(f"PRAGMA user_version={_VERSION}")
     connection.execute("COMMIT")
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Make the tables those of this version, all or nothing."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == _VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        while version != _VERSION:
+            for statement in _UPGRADES[version]:
+                connection.execute(statement)
+            version += 1
+        connection.execute(f"PRAGMA user_version={_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def set_aside(path: Path, damage: str) -> Path:

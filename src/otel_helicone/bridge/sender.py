@@ -12,12 +12,14 @@ import aiohttp
 
 from otel_helicone.bridge.connection import Connection
 from otel_helicone.bridge.history import History
+from otel_helicone.bridge.keys import Keys
 from otel_helicone.bridge.metrics import BridgeMetrics
 from otel_helicone.bridge.outcomes import Outcomes
 from otel_helicone.bridge.pace import Pace
 from otel_helicone.bridge.spool import Spool
 from otel_helicone.bridge.spool_file import SpoolError
 from otel_helicone.bridge.stored import DuePost
+from otel_helicone.bridge.troubles import Troubles
 from otel_helicone.delivery.retry_after import backoff
 from otel_helicone.delivery.verdict import Judgement, Verdict, judge_log
 from otel_helicone.primitives.log_once import log_failure_once, warn_once
@@ -45,26 +47,50 @@ _WAITS_AFTER_REFUSAL: Final = 12
 
 
 class Sender:
-    """Reads posts from the spool, sends them, and stores what became of them.
+    """Reads the posts of one key from the spool, sends them, and tells what became of them.
 
     A post is sent again until Helicone takes it or refuses it for good. Used in one event loop.
     """
 
-    def __init__(self, spool: Spool, metrics: BridgeMetrics, settings: ExporterSettings) -> None:
-        """Describe a sender; nothing is sent or connected yet.
+    def __init__(
+        self,
+        spool: Spool,
+        metrics: BridgeMetrics,
+        settings: ExporterSettings,
+        keys: Keys,
+        key_name: str,
+        outcomes: Outcomes,
+        troubles: Troubles,
+    ) -> None:
+        """Describe a sender; nothing is sent yet.
 
         Args:
             spool: where the posts are.
             metrics: told about each attempt.
-            settings: where to send to, with which key, and how many may be in flight.
+            settings: where to send to, and how many may be in flight.
+            keys: where the key is.
+            key_name: its name.
+            outcomes: told what became of posts.
+            troubles: told what keeps them from Helicone.
         """
         self._spool = spool
         self._metrics = metrics
         self._settings = settings
+        self._keys = keys
+        self._key_name = key_name
+        self._outcomes = outcomes
+        self._troubles = troubles
+        # What is over once a post with this key is taken.
+        self._wrong_key_cause = f"wrong-key:{key_name}"
+        self._refuses_cause = f"refuses:{key_name}"
+        self._busy_cause = f"busy:{key_name}"
+        self._has_key = asyncio.Event()
+        self.max_held_bytes = _MAX_UNSETTLED_BYTES
+        """How long what was read and is not settled may be together."""
+        self._key = ""
         self._most = max_in_flight = settings.max_in_flight
         self.pace = Pace(max_in_flight)
         self._queue: asyncio.Queue[tuple[DuePost, History]] = asyncio.Queue()
-        self._outcomes = Outcomes(spool)
         self._more = asyncio.Event()
         self._unsettled = 0
         # What failed and is to be read again: when, and the number. Its body is not kept in memory,
@@ -80,45 +106,52 @@ class Sender:
         """How many posts Helicone took."""
         self.wrong_key: str | None = None
         """What Helicone said of the key, where that was the last that it said."""
+        self.look_for_key()
 
     def wake(self) -> None:
         """Note that there are new posts; from the loop's thread."""
         self._more.set()
 
+    def look_for_key(self) -> None:
+        """Note that the key may be another, or known now, or not known any more."""
+        if self._keys.get(self._key_name) is None:
+            self._has_key.clear()
+        else:
+            self._has_key.set()
+        if self.wrong_key is not None:
+            self.wrong_key = None
+            self._key_refusals = 0
+            self.pace.resume()
+
     @property
-    def is_idle(self) -> bool:
-        """Whether every post that was read is settled, and that is stored."""
-        return not self._unsettled and self._outcomes.are_stored
+    def unsettled(self) -> int:
+        """How many posts were read and are not settled."""
+        return self._unsettled
 
-    async def run(self) -> None:
-        """Send until cancelled; then what was taken is stored before this ends."""
-        connection = Connection(self._settings)
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._read())
-                group.create_task(self._outcomes.run())
-                for _ in range(self._most):
-                    group.create_task(self._work(connection))
-        finally:
-            await connection.close()
-            await self._outcomes.flush()
-
-    def is_stuck(self, waiting: int) -> bool:
-        """Return whether all that is left was refused several times, and nothing taken meanwhile.
+    async def run(self, connection: Connection) -> None:
+        """Send until cancelled.
 
         Args:
-            waiting: how many posts the spool has.
+            connection: how.
         """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._read())
+            for _ in range(self._most):
+                group.create_task(self._work(connection))
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether all that was read was refused several times, and nothing taken meanwhile."""
         return (
             self._refusals >= _MAX_REFUSALS
-            and waiting == self._unsettled == len(self._failed)
+            and self._unsettled == len(self._failed)
             and all(
                 history.is_refused and history.failures >= _MAX_REFUSALS
                 for history in self._failed.values()
             )
         )
 
-    async def give_up(self) -> str:
+    def give_up(self) -> str:
         """Settle the failed posts as refused where they are at fault, after the last attempt.
 
         A post is at fault if its content was refused and Helicone accepted others. All other
@@ -134,8 +167,7 @@ class Sender:
             if self.taken and history.is_refused_clearly:
                 self._refuse(number, history.answer)
             else:
-                reason = self._without_key(history.answer.reason)
-        await self._outcomes.flush()
+                reason = self._keys.hide(history.answer.reason)
         return reason
 
     async def drain(self, seconds: float) -> None:
@@ -148,6 +180,7 @@ class Sender:
 
     async def _read(self) -> None:
         last = 0
+        await self._has_key.wait()
         while True:
             self._more.clear()
             for number in self._due_again():
@@ -161,7 +194,7 @@ class Sender:
                 self._unsettled += 1
                 last = post.id
                 self._hold(post, History(self.taken))
-            while self._held_bytes > _MAX_UNSETTLED_BYTES or self._held > 16 * self._most:
+            while self._held_bytes > self.max_held_bytes or self._held > 16 * self._most:
                 self._settled.clear()
                 await self._settled.wait()
             if not due:
@@ -174,9 +207,11 @@ class Sender:
 
     async def _posts(self, after: int, most: int) -> list[DuePost]:
         try:
-            return await asyncio.to_thread(self._spool.posts, after, most, _MAX_READ_BYTES)
+            return await asyncio.to_thread(
+                self._spool.posts, after, most, _MAX_READ_BYTES, self._key_name
+            )
         except SpoolError as error:
-            warn_once(f"reading:{error}", "%s", error)
+            self._troubles.begin("reading", "The spool can be read again", "%s.", error)
             return []
 
     def _due_again(self) -> list[int]:
@@ -205,6 +240,7 @@ class Sender:
     async def _work(self, connection: Connection) -> None:
         while True:
             due, history = await self._queue.get()
+            await self._has_key.wait()
             async with self.pace:
                 judgement, trouble = await self._attempt(connection, due)
             final = self._decide(due, history, judgement, trouble)
@@ -221,6 +257,11 @@ class Sender:
         is_throttled = trouble in ("429", "503")
         if judgement is not None and judgement.verdict is Verdict.RETRY and is_throttled:
             self._metrics.retried()
+            self._troubles.begin(
+                *(self._busy_cause, "Helicone takes logs without delay again"),
+                "Helicone asks for less (%s). Logs are sent more slowly, and none is lost.",
+                self._keys.hide(judgement.reason),
+            )
             self.pace.throttled(judgement.retry_after)
             self._queue.put_nowait((due, history))
             return None
@@ -239,6 +280,12 @@ class Sender:
         wait = backoff(history.failures)
         if judgement is None or judgement.verdict is Verdict.RETRY:
             self.pace.failed()
+            if judgement is not None:
+                self._troubles.begin(
+                    *("answers", "Helicone takes logs again"),
+                    "Helicone fails (%s). The logs are kept, and it is tried again.",
+                    self._keys.hide(judgement.reason),
+                )
         elif not judgement.wrong_key:
             self._on_refused(judgement.reason)
             wait *= _WAITS_AFTER_REFUSAL
@@ -250,6 +297,10 @@ class Sender:
         self.wrong_key = None
         self._key_refusals = 0
         self.pace.took()
+        self._troubles.over(
+            *("unreachable", "answers", self._busy_cause),
+            *(self._wrong_key_cause, self._refuses_cause),
+        )
         if self._refusals >= _MAX_REFUSALS:
             # What kept every post from being taken is over, so that none has to wait any longer.
             now = time.monotonic()
@@ -263,25 +314,34 @@ class Sender:
         self.pace.refused()
         self._refusals += 1
         if self._refusals == _MAX_REFUSALS:
-            warn_once(
-                f"bridge:refuses-all:{reason[:3]}",
+            self._troubles.begin(
+                *(self._refuses_cause, "Helicone takes logs again"),
                 "The last logs were all refused (%s), so that it may not be their fault. They are"
                 " kept, and tried again one at a time. See that HELICONE_ENDPOINT, %s, is"
-                " Helicone's log API, and what proxies on the way there answer. This is logged once"
-                " for each status.",
-                self._without_key(reason),
+                " Helicone's log API, and what proxies on the way there answer.",
+                self._keys.hide(reason),
                 self._settings.endpoint,
             )
 
     def _on_wrong_key(self, reason: str) -> None:
         self.wrong_key = reason
         self.pace.pause(_SECONDS_BETWEEN_KEYS)
-        warn_once(
-            "bridge:wrong-key",
+        if self._key_name:
+            self._troubles.begin(
+                *(self._wrong_key_cause, f"Helicone takes the API key {self._key_name!r} again"),
+                "Helicone refuses the API key %r (%s). Its logs are kept, and it is tried again"
+                " once a minute. Put a key that may write into %s.",
+                self._key_name,
+                self._keys.hide(reason),
+                self._keys.source,
+            )
+            return
+        self._troubles.begin(
+            *(self._wrong_key_cause, "Helicone takes the API key again"),
             "Helicone refuses the API key (%s). The logs are kept, and it is tried again once a"
-            " minute. Set HELICONE_API_KEY to a key that may write, and start the bridge again."
-            " This is logged once.",
-            self._without_key(reason),
+            " minute. Set HELICONE_API_KEY to a key that may write, and start the bridge again; or"
+            " have it read from a file, see --keys-file.",
+            self._keys.hide(reason),
         )
 
     def _settle(self, due: DuePost, judgement: Judgement) -> None:
@@ -296,7 +356,7 @@ class Sender:
         self._let_go(due)
 
     def _refuse(self, number: int, judgement: Judgement) -> None:
-        reason = self._without_key(judgement.reason)
+        reason = self._keys.hide(judgement.reason)
         self._outcomes.refuse(number, reason)
         self._failed.pop(number, None)
         self._unsettled -= 1
@@ -308,26 +368,22 @@ class Sender:
             reason,
         )
 
-    def _without_key(self, reason: str) -> str:
-        # A server may repeat what it was sent.
-        return reason.replace(self._settings.api_key or "\0", "[key]")
-
     async def _attempt(self, connection: Connection, due: DuePost) -> tuple[Judgement | None, str]:
         """Try once; return the judgement of the answer, if any, and the status or the trouble."""
         started = time.monotonic()
         trouble = ""
         try:
-            status, headers, body = await connection.post(due.post)
+            # Where it has gone since, the one before is no worse than none.
+            self._key = self._keys.get(self._key_name) or self._key
+            status, headers, body = await connection.post(due.post, self._key)
             trouble = str(status)
             return judge_log(due.post, status, headers, body), trouble
         except (OSError, aiohttp.ClientError) as error:  # TimeoutError is an OSError
             trouble = type(error).__name__
-            warn_once(
-                f"bridge:unreachable:{trouble}",
-                "Helicone can't be reached (%s: %s). The logs are kept, and it is tried again."
-                " This is logged once for each kind of trouble.",
-                trouble,
-                error,
+            self._troubles.begin(
+                *("unreachable", "Helicone can be reached again"),
+                "Helicone can't be reached (%s: %s). The logs are kept, and it is tried again.",
+                *(trouble, error),
             )
             return None, trouble
         except Exception:

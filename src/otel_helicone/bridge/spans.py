@@ -19,10 +19,12 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 
+from otel_helicone.bridge.keys import DEFAULT_KEY_NAME
 from otel_helicone.bridge.weight import TooMuch
 from otel_helicone.dialects.describe import speaks_any
 from otel_helicone.primitives.attribute_names import (
     ASGI_EVENT_TYPE,
+    HELICONE_API_KEY_NAME,
     HELICONE_REQUEST_ID,
     HELICONE_SESSION_ID,
     HELICONE_SESSION_NAME,
@@ -52,6 +54,7 @@ _STRUCTURAL: Final = frozenset(
 _MAX_KEPT_BYTES: Final = 256
 _MAX_KEPT: Final = 64
 _MAX_NAME: Final = 1024
+_MAX_KEY_NAME: Final = 256
 # Each scope is stored with its resource. What a request has of them is some kB as a rule.
 _MAX_ORIGIN_BYTES: Final = 64 * 1024 * 1024
 
@@ -183,19 +186,25 @@ class Origin:
     Attributes:
         resource: the service.
         scope: the instrumentation.
+        key_name: the name of the Helicone key that its logs are sent with; empty for the one
+            without a name.
     """
 
     resource: Resource
     scope: InstrumentationScope
+    key_name: str
 
 
 def origin_of(written: bytes) -> Origin:
     """Read what :attr:`Arrival.origin` holds."""
     read = ResourceSpans.FromString(written)
     scope = read.scope_spans[0].scope if read.scope_spans else None
+    attributes = _attributes(read.resource.attributes)
+    name = str(attributes.get(HELICONE_API_KEY_NAME, ""))[:_MAX_KEY_NAME]
     return Origin(
-        Resource(_attributes(read.resource.attributes)),
+        Resource(attributes),
         InstrumentationScope(scope.name if scope else "", scope.version if scope else None),
+        "" if name == DEFAULT_KEY_NAME else name,
     )
 
 

@@ -16,10 +16,10 @@ from typing import Final
 
 from otel_helicone.bridge.clock import SpoolClock
 from otel_helicone.bridge.database import SpoolDatabase
+from otel_helicone.bridge.post_queries import due_posts, key_names, old_posts
 from otel_helicone.bridge.room import check_volume
 from otel_helicone.bridge.spans import Arrival, Traits
 from otel_helicone.bridge.stored import Added, Counts, DuePost, Look, Row, SpoolFull
-from otel_helicone.delivery.post import Post
 
 __all__ = ["Spool"]
 
@@ -28,8 +28,6 @@ _KNOWN: Final = 1
 _LOGGED: Final = 2
 _MAX_ORIGINS: Final = 2000
 _MAX_ROW_BYTES: Final = 4 * 1024 * 1024
-
-
 _ROW: Final = (
     "SELECT span.id, span_id, parent_id, traits, received, origin.content, span.content"
     " FROM span JOIN origin ON origin.id = span.origin"
@@ -282,11 +280,12 @@ class Spool:
         """
         with self._transaction() as database:
             database.executemany(
-                "INSERT INTO post (request_id, path, received, body) VALUES (?, ?, ?, ?)",
+                "INSERT INTO post (request_id, path, received, body, key_name)"
+                " VALUES (?, ?, ?, ?, ?)",
                 [
-                    (post.request_id, post.path, received, post.body)
+                    (post.request_id, post.path, received, post.body, key_name)
                     for look in looks
-                    for received, post in look.posts
+                    for received, key_name, post in look.posts
                 ],
             )
             database.executemany(
@@ -314,23 +313,22 @@ class Spool:
         )
         return found[0] if found else None
 
-    def posts(self, after: int, most: int, most_bytes: int) -> list[DuePost]:
-        """Return posts that are to be sent, in the order in which they were made.
+    def posts(self, after: int, most: int, most_bytes: int, key_name: str = "") -> list[DuePost]:
+        """Return posts that are to be sent with a key; see :func:`.due_posts`."""
+        return due_posts(self._database, after, most, most_bytes, key_name)
 
-        Args:
-            after: the number after which to begin.
-            most: how many to give.
-            most_bytes: how long they may be together; one at least is given.
-        """
-        given: list[DuePost] = []
-        query = "SELECT id, request_id, path, received, body FROM post WHERE id > ? ORDER BY id"
-        with self._database.rows(f"{query} LIMIT ?", (after, most)) as rows:
-            for number, request_id, path, received, body in rows:
-                most_bytes -= len(body)
-                if given and most_bytes < 0:
-                    break
-                given.append(DuePost(number, received, Post(path, body, request_id)))
-        return given
+    def key_names(self, most: int) -> list[str]:
+        """Return the names of the keys that posts wait to be sent with."""
+        return key_names(self._database, most)
+
+    def old_posts(self, key_name: str, before: float, most: int) -> list[int]:
+        """Return the numbers of posts for a key that have waited for long."""
+        return old_posts(self._database, key_name, before, most)
+
+    def count_posts(self, key_name: str) -> int:
+        """Return how many posts wait to be sent with a key."""
+        found = self._database.read("SELECT count(*) FROM post WHERE key_name = ?", (key_name,))
+        return int(found[0][0])
 
     def finish(self, taken: Sequence[int], refused: Sequence[tuple[int, str]], now: float) -> None:
         """Store what became of posts: those that were taken go, refused ones are kept apart.
@@ -344,8 +342,9 @@ class Spool:
             database.executemany("DELETE FROM post WHERE id = ?", [(number,) for number in taken])
             for number, reason in refused:
                 database.execute(
-                    "INSERT INTO dead (request_id, path, received, died, reason, body)"
-                    " SELECT request_id, path, received, ?, ?, body FROM post WHERE id = ?",
+                    "INSERT INTO dead (request_id, path, received, died, reason, body, key_name)"
+                    " SELECT request_id, path, received, ?, ?, body, key_name FROM post"
+                    " WHERE id = ?",
                     (now, reason, number),
                 )
                 database.execute("DELETE FROM post WHERE id = ?", (number,))
@@ -391,6 +390,7 @@ class Spool:
                 posts=max(self._posts, 0),
                 dead=self._database.count("dead"),
                 used_bytes=self._database.pages().used,
+                max_bytes=self._max_bytes,
                 oldest=min(
                     (rows[0][0] for rows in oldest if rows and rows[0][0] is not None),
                     default=None,

@@ -73,7 +73,8 @@ class Look:
     Attributes:
         trace_id: the trace.
         last: when its last span had come in then.
-        posts: the logs that were made, each with the time at which its span came in.
+        posts: the logs that were made, each with the time at which its span came in and the name
+            of the key that it is to be sent with.
         size: how long the bodies of the posts are together.
         settled: the spans that need no log any more: their numbers, and what is left of them.
         due: when to look again; None where nothing waits.
@@ -82,7 +83,7 @@ class Look:
 
     trace_id: bytes
     last: float
-    posts: list[tuple[float, Post]] = field(default_factory=list)
+    posts: list[tuple[float, str, Post]] = field(default_factory=list)
     size: int = 0
     settled: list[tuple[int, bytes]] = field(default_factory=list)
     due: float | None = None
@@ -98,6 +99,7 @@ class Counts:
         posts: logs that wait to be sent.
         dead: logs that Helicone refused for good.
         used_bytes: how much of the file is in use.
+        max_bytes: how much may be.
         oldest: when the oldest of what waits came in, in seconds since 1970; None for nothing.
     """
 
@@ -105,4 +107,5 @@ class Counts:
     posts: int
     dead: int
     used_bytes: int
+    max_bytes: int
     oldest: float | None

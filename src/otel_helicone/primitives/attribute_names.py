@@ -18,6 +18,7 @@ __all__ = [
     "GEN_AI_REQUEST_MODEL",
     "GEN_AI_SYSTEM",
     "GEN_AI_TOOL_NAME",
+    "HELICONE_API_KEY_NAME",
     "HELICONE_CACHE",
     "HELICONE_REQUEST_ID",
     "HELICONE_SESSION_ID",
@@ -41,6 +42,7 @@ HELICONE_SESSION_PATH: Final = "helicone.session.path"
 HELICONE_SESSION_NAME: Final = "helicone.session.name"
 HELICONE_SESSION_PARENT: Final = "helicone.session.parent"
 HELICONE_REQUEST_ID: Final = "helicone.request.id"
+HELICONE_API_KEY_NAME: Final = "helicone.api_key_name"
 HELICONE_CACHE: Final = "helicone.cache"
 
 # OpenTelemetry, general.

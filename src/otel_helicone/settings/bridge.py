@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, Literal, TypeAlias
 
 from otel_helicone.primitives.hosts import is_loopback
 from otel_helicone.settings.checks import (
     FLAG,
     PORT,
+    is_header_value,
     number,
     number_between,
     text,
+    whole_between,
 )
 from otel_helicone.settings.exporter import (
     API_KEY_VARIABLE,
@@ -30,15 +33,33 @@ from otel_helicone.settings.reading import (
     setting,
 )
 
-__all__ = ["DEFAULT_PORT", "BridgeSettings", "make_bridge_settings", "spool_path"]
+__all__ = [
+    "DEFAULT_GRPC_PORT",
+    "DEFAULT_PORT",
+    "OFF",
+    "BridgeSettings",
+    "make_bridge_settings",
+    "spool_path",
+]
 
 DEFAULT_PORT: Final = 4319
 """Next to 4317 and 4318, which the Collector itself listens on."""
+
+DEFAULT_GRPC_PORT: Final = 4317
+"""Where OpenTelemetry's SDKs send to by default."""
+
+OFF: Final = "off"
+"""The port of what is not listened for."""
+
+PortOrOff: TypeAlias = int | Literal["off"]
 
 _MIB: Final = 1024 * 1024
 _DEFAULT_REQUEST_MIB: Final = 32.0
 # One process sends for a whole fleet.
 _DEFAULT_IN_FLIGHT: Final = 64
+_NO_KEYS: Final[Mapping[str, str]] = MappingProxyType({})
+# Never sent: it stands for the key where there are only named ones.
+_NO_KEY: Final = "none"
 _POSITIVE: Final = number_between(0, 1e9, "give a number above 0")
 
 
@@ -47,6 +68,37 @@ def _token(value: object) -> str:
     if token.isascii() and token.isprintable() and " " not in token:
         return token
     raise WrongValue("give visible ASCII characters; they go into a header")
+
+
+def _key_pairs(given: str) -> object:
+    # A text that is not one is never shown: it may be a key.
+    pairs = [word.partition("=") for word in given.split(",")]
+    return {name.strip(): key.strip() for name, _, key in pairs}
+
+
+def _keys(value: object) -> Mapping[str, str]:
+    if not isinstance(value, Mapping) or not all(
+        isinstance(name, str) and isinstance(key, str) and name and is_header_value(key)
+        for name, key in value.items()
+    ):
+        raise WrongValue("give names and keys, `shop=sk-…,search=sk-…`")
+    return dict(value)
+
+
+def _number_or_off(given: str) -> object:
+    return OFF if given.lower() == OFF else number(given)
+
+
+def _port_or_off(value: object) -> PortOrOff:
+    if value == OFF:
+        return OFF
+    return whole_between(0, 65535, "give a port, from 0 to 65535, or off")(value)
+
+
+def _log_format(value: object) -> str:
+    if value in ("text", "json"):
+        return str(value)
+    raise WrongValue("give text or json")
 
 
 def _path(value: object) -> Path:
@@ -59,9 +111,11 @@ class BridgeSettings:
 
     Attributes:
         exporter: what it has in common with the span exporter.
+        is_grpc_port_chosen: whether the port for gRPC is not just the default.
     """
 
     exporter: ExporterSettings
+    is_grpc_port_chosen: bool = False
     host: str = setting(
         "HELICONE_BRIDGE_HOST",
         "the address to listen on",
@@ -78,6 +132,14 @@ class BridgeSettings:
         option="--port",
         metavar="PORT",
     )
+    grpc_port: PortOrOff = setting(
+        "HELICONE_BRIDGE_GRPC_PORT",
+        "the port to listen on for gRPC, 0 for a free one, `off` for none",
+        kind=Kind(_number_or_off, _port_or_off),
+        default=DEFAULT_GRPC_PORT,
+        option="--grpc-port",
+        metavar="PORT",
+    )
     token: str | None = setting(
         "HELICONE_BRIDGE_TOKEN",
         "the bearer token that requests must have; needed beyond this machine",
@@ -85,12 +147,53 @@ class BridgeSettings:
         default=None,
         is_secret=True,
     )
+    tls_cert: Path | None = setting(
+        "HELICONE_BRIDGE_TLS_CERT",
+        "the file with the certificate that senders see, and its chain, in PEM",
+        kind=Kind(str, _path),
+        default=None,
+        option="--tls-cert",
+        metavar="PATH",
+    )
+    tls_key: Path | None = setting(
+        "HELICONE_BRIDGE_TLS_KEY",
+        "the file with the private key of that certificate, in PEM",
+        kind=Kind(str, _path),
+        default=None,
+        option="--tls-key",
+        metavar="PATH",
+    )
     allow_anonymous: bool = setting(
         "",
         "listen beyond this machine without HELICONE_BRIDGE_TOKEN",
         kind=FLAG,
         default=False,
         option="--allow-anonymous",
+    )
+    keys: Mapping[str, str] = setting(
+        "HELICONE_BRIDGE_KEYS",
+        "Helicone keys by name, `shop=sk-…,search=sk-…`, for spans of several organizations",
+        kind=Kind(_key_pairs, _keys),
+        default=_NO_KEYS,
+        default_text="",
+        is_secret=True,
+    )
+    keys_file: Path | None = setting(
+        "HELICONE_BRIDGE_KEYS_FILE",
+        "a file with lines `name=key`, or a folder with a file for each key, read again when they"
+        " change",
+        kind=Kind(str, _path),
+        default=None,
+        option="--keys-file",
+        metavar="PATH",
+    )
+    log_format: Literal["text", "json"] = setting(
+        "HELICONE_BRIDGE_LOG_FORMAT",
+        "how the log is written: `text`, or `json` for one object a line",
+        kind=Kind(str.lower, _log_format),
+        default="text",
+        option="--log-format",
+        metavar="FORMAT",
     )
     spool: Path = setting(
         "HELICONE_BRIDGE_SPOOL",
@@ -163,23 +266,31 @@ def make_bridge_settings(
         TypeError: for an option that is no setting.
     """
     environ = os.environ if environ is None else environ
+    found = read_settings(BridgeSettings, given, environ)
+    has_named = bool(found["keys"]) or found["keys_file"] is not None
+    is_named_only = has_named and not (api_key or environ.get(API_KEY_VARIABLE, "").strip())
     of_exporter = {
-        "api_key": api_key,
+        "api_key": _NO_KEY if is_named_only else api_key,
         "endpoint": endpoint,
         "max_in_flight": None if environ.get("HELICONE_MAX_IN_FLIGHT") else _DEFAULT_IN_FLIGHT,
     }
     exporter = make_exporter_settings(of_exporter, environ)
-    if exporter.api_key is None:
+    if is_named_only:
+        exporter = replace(exporter, api_key=None)
+    elif exporter.api_key is None:
         # An exporter without a key must not stop its application; a bridge is nothing without one.
         raise SettingError(
             API_KEY_VARIABLE, "", "set it to a key of your Helicone organization that may write"
         )
-    found = read_settings(BridgeSettings, given, environ)
     _check_access(found, given)
+    _check_tls(found, given)
     _check_sizes(found, given, environ)
     if found["spool"] == Path():
         found["spool"] = _default_spool()
-    return BridgeSettings(exporter=exporter, **found)
+    is_chosen = given.get("grpc_port") is not None or bool(
+        environ.get("HELICONE_BRIDGE_GRPC_PORT", "").strip()
+    )
+    return BridgeSettings(exporter=exporter, is_grpc_port_chosen=is_chosen, **found)
 
 
 def _check_access(found: Mapping[str, Any], given: Mapping[str, Any]) -> None:
@@ -192,6 +303,17 @@ def _check_access(found: Mapping[str, Any], given: Mapping[str, Any]) -> None:
         " Collector sends as 'Authorization: Bearer …'; or --allow-anonymous, where the network"
         " keeps strangers out",
     )
+
+
+def _check_tls(found: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    for name, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert")):
+        if found[name] is not None and found[other] is None:
+            is_given = given.get(name) is not None
+            raise SettingError(
+                name if is_given else f"HELICONE_BRIDGE_{name.upper()}",
+                str(found[name]),
+                f"give --{other.replace('_', '-')} or HELICONE_BRIDGE_{other.upper()} too",
+            )
 
 
 def _check_sizes(

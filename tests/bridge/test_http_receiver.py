@@ -23,7 +23,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from otel_helicone.bridge import reading, receiver
+from otel_helicone.bridge import ingestion, reading
 from otel_helicone.local.server import LocalHelicone
 from otel_helicone.settings.bridge import make_bridge_settings
 from otel_helicone.settings.reading import SettingError
@@ -264,14 +264,14 @@ def test_large_requests_that_are_sent_slowly_give_way(make_bridge: MakeBridge) -
                 pass  # it was sent away
         for _ in range(10):
             assert bridge.post(b" " * 900_000, Content_Type=JSON).status_code == 400
-        assert bridge.bridge._receiver._bodies.size <= 2 * 1024 * 1024
-    assert bridge.bridge._receiver._bodies.size == 0
+        assert bridge.bridge._bodies.size <= 2 * 1024 * 1024
+    assert bridge.bridge._bodies.size == 0
 
 
 def test_more_requests_than_can_be_stored_at_once_are_sent_away_for_a_while(
     bridge: RunningBridge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(receiver, "_MAX_STORING", 0)
+    monkeypatch.setattr(ingestion, "_MAX_STORING", 0)
     answer = bridge.post(b"")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert reason_of(answer, PROTOBUF) == "too many requests at once"
@@ -326,7 +326,7 @@ def test_requests_that_arrive_slowly_hold_no_more_memory_than_two(make_bridge: M
             except ConnectionError:
                 pass  # it was sent away
         time.sleep(0.3)
-        assert bridge.bridge._receiver._bodies.size <= 2 * 1024 * 1024
+        assert bridge.bridge._bodies.size <= 2 * 1024 * 1024
 
 
 SPOOL = {"HELICONE_BRIDGE_SPOOL": "/tmp/spool.db"}
@@ -396,14 +396,14 @@ def test_the_command_runs_until_it_is_told_to_stop(
 ) -> None:
     call(service.tracer)
     spool, other = str(tmp_path / "spool.db"), str(tmp_path / "other.db")
-    arguments = ["--endpoint", helicone.url, "--spool"]
+    arguments = ["--grpc-port", "0", "--endpoint", helicone.url, "--spool"]
     with started("--port", "0", "--wait", "0.5", *arguments, spool) as running:
         assert running.stdout is not None
-        greeting = [running.stdout.readline().split() for _ in range(5)]
+        greeting = [running.stdout.readline().split() for _ in range(6)]
         url = greeting[1][1]
         port = str(httpx2.URL(url).port)
         assert greeting[0][:4] == ["The", "bridge", "is", "running;"]
-        assert (greeting[3][2], greeting[4][1]) == (helicone.url, spool)
+        assert (greeting[4][2], greeting[5][1]) == (helicone.url, spool)
         body = otlp(*service.take())
         assert httpx2.post(url, content=body, headers={"Content-Type": PROTOBUF}).is_success
         assert len(rows_of(helicone, 1)) == 1
