@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from otel_helicone.bridge.arguments import add_bridge, add_replay
-from otel_helicone.local.arguments import add_export, add_import, add_serve, add_sessions
+from otel_helicone.local.arguments import add_export, add_import, add_run, add_serve, add_sessions
 
 __all__ = ["main"]
 
@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         title="commands", dest="command_name", metavar="COMMAND", required=True
     )
+    add_run(commands)
     add_serve(commands)
     add_sessions(commands)
     add_export(commands)

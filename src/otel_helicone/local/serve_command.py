@@ -22,7 +22,7 @@ from otel_helicone.settings.local import ServeSettings, make_serve_settings
 from otel_helicone.settings.options import given_options
 from otel_helicone.settings.reading import SettingError
 
-__all__ = ["serve"]
+__all__ = ["missing_requests", "serve", "server_for"]
 
 
 def serve(store: Path, options: argparse.Namespace) -> int:
@@ -42,7 +42,7 @@ def serve(store: Path, options: argparse.Namespace) -> int:
 def _serve(store: Path, options: argparse.Namespace) -> int:
     try:
         settings = make_serve_settings(given_options(ServeSettings, options))
-        helicone = _server(store, settings)
+        helicone = server_for(store, settings)
     except SettingError as error:
         return failed(str(error), 2)
     except WrongAccess as error:
@@ -60,7 +60,7 @@ def _serve(store: Path, options: argparse.Namespace) -> int:
     except PortTaken as error:
         return failed(f"{error}. Choose another one with --port, or --port 0 for a free one.")
     stopped = "Stopped" if stop.is_set() else "The server stopped by itself"
-    missing = _missing(helicone.unwritten)
+    missing = missing_requests(helicone.unwritten)
     if missing:
         return failed(f"{stopped}; {missing}")
     if not stop.is_set():
@@ -69,8 +69,12 @@ def _serve(store: Path, options: argparse.Namespace) -> int:
     return 0
 
 
-def _missing(unwritten: UnwrittenRequests) -> str:
-    """Say what is not in the store; nothing where all is."""
+def missing_requests(unwritten: UnwrittenRequests) -> str:
+    """Return a sentence about what is not in the store; nothing where all is.
+
+    Args:
+        unwritten: what a server has not written.
+    """
     said = []
     if unwritten.path is not None:
         said.append(
@@ -83,7 +87,17 @@ def _missing(unwritten: UnwrittenRequests) -> str:
     return f"{'; '.join(said)}." if said else ""
 
 
-def _server(store: Path, settings: ServeSettings) -> LocalHelicone:
+def server_for(store: Path, settings: ServeSettings) -> LocalHelicone:
+    """Make a server, to be started.
+
+    Args:
+        store: the store's file.
+        settings: everything else.
+
+    Raises:
+        ValueError: for an upstream that is no URL.
+        WrongAccess: for a host or an origin that is none.
+    """
     retention = None
     if settings.keep_days is not None or settings.keep_bytes is not None:
         days = settings.keep_days

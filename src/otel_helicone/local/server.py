@@ -54,6 +54,7 @@ class LocalHelicone:
         store: reads what was stored, while the server runs and afterwards. A request is there some
             milliseconds after its answer; :meth:`settle` waits for that.
         unwritten: what came in and could not be written to the store.
+        answers_by_itself: whether the built-in upstream makes the answers up.
         made_up_key: the key that everything is asked for with, where a key is needed and none was
             given; else None.
     """
@@ -124,6 +125,7 @@ class LocalHelicone:
             keys=self._api_keys,
             login=login,
         )
+        self.answers_by_itself = upstream is None
         self._upstream: Upstream = (
             BuiltInUpstream(latency) if upstream is None else ForwardingUpstream(upstream)
         )

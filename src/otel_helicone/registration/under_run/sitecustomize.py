@@ -1,0 +1,38 @@
+"""Runs in every Python that ``otel-helicone run`` has started, before the program does."""
+
+import importlib.machinery
+import importlib.util
+import os
+import sys
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def _run_the_one_behind() -> None:
+    """Run the ``sitecustomize`` that Python would have found without this one."""
+    others = [path for path in sys.path if os.path.abspath(path or ".") != _HERE]
+    spec = importlib.machinery.PathFinder.find_spec("sitecustomize", others)
+    if spec is not None and spec.loader is not None:
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+def _begin() -> None:
+    # Programs that are started from here until the end of this would come here again.
+    python_path = os.environ.pop("PYTHONPATH", None)
+    try:
+        try:
+            from otel_helicone.registration.provisional import begin
+        except ImportError:
+            sys.stderr.write(
+                f"otel-helicone run: {sys.executable} has no otel-helicone, so this program has no"
+                " sessions of its own; run it with the Python that otel-helicone is installed in.\n"
+            )
+            return
+        begin()
+    finally:
+        if python_path is not None:
+            os.environ["PYTHONPATH"] = python_path
+
+
+_run_the_one_behind()
+_begin()
