@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import signal
 import sys
 import uuid
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from otel_helicone.local.run.ending import print_ending, wait_until_stored
 from otel_helicone.local.run.neighbour import Neighbour, find_neighbour
 from otel_helicone.local.run.program import NoProgram, Program, find_program
 from otel_helicone.local.run.variables import replaced_base_url, variables_for
-from otel_helicone.local.serve_command import missing_requests, server_for
+from otel_helicone.local.serve_command import missing_requests, server_for, stop_signals
 from otel_helicone.local.server import LocalHelicone, PortTaken
 from otel_helicone.local.storage.store import Store
 from otel_helicone.local.terminal import make_console
@@ -110,10 +109,7 @@ def _place(
             api_key = next(iter(settings.api_keys), None) or _own_key() or make_api_key()
             yield _Place(url=helicone.url, store=helicone.store, own=helicone, api_key=api_key)
     except PortTaken as error:
-        raise _NotPossible(
-            f"{error}, and no local Helicone answers there. Choose another port with --port, or"
-            " --port 0 for a free one."
-        ) from error
+        raise _NotPossible(f"no local Helicone answers at {url}, and {error}") from error
     missing = missing_requests(helicone.unwritten)
     if missing:
         sys.stderr.write(f"otel-helicone: {missing}\n")
@@ -125,13 +121,17 @@ def _place_of(neighbour: Neighbour, arguments: argparse.Namespace, of_server: se
     if neighbour.store is None:
         raise _NotPossible(f"{where} asks for a key; {remedy}")
     if arguments.store is not None and store_path(arguments.store) != neighbour.store:
-        raise _NotPossible(f"{where} has the store {neighbour.store}; leave --store out, or {remedy}")
+        raise _NotPossible(
+            f"{where} has the store {neighbour.store}; leave --store out, or {remedy}"
+        )
     if of_server:
         options = " and ".join(f"--{name}" for name in sorted(of_server))
         raise _NotPossible(f"{where} runs already, so {options} would do nothing; {remedy}")
     own = _own_key()
     if own is None and not neighbour.takes_any_key:
-        raise _NotPossible(f"{where} takes logs with its own keys only: set HELICONE_API_KEY to one")
+        raise _NotPossible(
+            f"{where} takes logs with its own keys only: set HELICONE_API_KEY to one"
+        )
     return _Place(
         url=neighbour.url, store=Store(neighbour.store), own=None, api_key=own or make_api_key()
     )
@@ -167,7 +167,8 @@ def _run_at(place: _Place, program: Program, *, stay: bool) -> int:
     sys.stderr.write(_where(place, code, stay=stay))
     sys.stderr.flush()
     if stay and place.own is not None:
-        _wait_for_signal()
+        with stop_signals() as stop:
+            stop.wait()
     return code
 
 
@@ -199,10 +200,3 @@ def _serve_again(place: _Place) -> str:
     if place.store.path != store_path(None):
         options += ["--store", str(place.store.path)]
     return shlex.join(["otel-helicone", "serve", *options])
-
-
-def _wait_for_signal() -> None:
-    try:
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
-    except KeyboardInterrupt:
-        pass

@@ -22,7 +22,7 @@ from otel_helicone.settings.local import ServeSettings, make_serve_settings
 from otel_helicone.settings.options import given_options
 from otel_helicone.settings.reading import SettingError
 
-__all__ = ["missing_requests", "serve", "server_for"]
+__all__ = ["missing_requests", "serve", "server_for", "stop_signals"]
 
 
 def serve(store: Path, options: argparse.Namespace) -> int:
@@ -50,7 +50,7 @@ def _serve(store: Path, options: argparse.Namespace) -> int:
     except ValueError as error:
         return failed(f"--upstream: {error}", 2)
     try:
-        with _stop_signals() as stop, helicone:
+        with stop_signals() as stop, helicone:
             # What is there by now stays: the collector need not walk over it for each page.
             gc.freeze()
             say(_greeting(helicone, settings.upstream))
@@ -58,7 +58,7 @@ def _serve(store: Path, options: argparse.Namespace) -> int:
             while helicone.is_running and not stop.wait(1.0):
                 pass
     except PortTaken as error:
-        return failed(f"{error}. Choose another one with --port, or --port 0 for a free one.")
+        return failed(str(error))
     stopped = "Stopped" if stop.is_set() else "The server stopped by itself"
     missing = missing_requests(helicone.unwritten)
     if missing:
@@ -122,7 +122,7 @@ def server_for(store: Path, settings: ServeSettings) -> LocalHelicone:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
+def stop_signals() -> Iterator[threading.Event]:
     """Have Ctrl-C and SIGTERM set an event, instead of ending the process, for a while."""
     stop = threading.Event()
 
@@ -151,6 +151,9 @@ def _greeting(helicone: LocalHelicone, upstream: str | None) -> str:
         f"  answers   {answers}",
         f"  store     {store}",
         f"  look      {look}",
+        "In another terminal, for programs whose calls are to come here:",
+        f"  export OPENAI_BASE_URL={helicone.base_url}",
+        f"  export HELICONE_GATEWAY_HOSTS={helicone.host}",
     ]
     if helicone.made_up_key is not None:
         lines.append(

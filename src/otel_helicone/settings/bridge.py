@@ -17,7 +17,6 @@ from otel_helicone.settings.checks import (
     text,
 )
 from otel_helicone.settings.exporter import (
-    API_KEY_VARIABLE,
     ExporterSettings,
     make_exporter_settings,
 )
@@ -168,12 +167,8 @@ def make_bridge_settings(
         "endpoint": endpoint,
         "max_in_flight": None if environ.get("HELICONE_MAX_IN_FLIGHT") else _DEFAULT_IN_FLIGHT,
     }
-    exporter = make_exporter_settings(of_exporter, environ)
-    if exporter.api_key is None:
-        # An exporter without a key must not stop its application; a bridge is nothing without one.
-        raise SettingError(
-            API_KEY_VARIABLE, "", "set it to a key of your Helicone organization that may write"
-        )
+    # An exporter without a key must not stop its application; a bridge is nothing without one.
+    exporter = make_exporter_settings(of_exporter, environ, needs_key=True)
     found = read_settings(BridgeSettings, given, environ)
     _check_access(found, given)
     _check_sizes(found, given, environ)

@@ -57,12 +57,20 @@ class OfARun:
             session = (
                 (SESSION_ID, run_id),
                 (SESSION_PATH, b"/"),
-                (SESSION_NAME, unquote(name.decode("ascii", "replace")).encode("latin-1", "replace")),
+                (
+                    SESSION_NAME,
+                    unquote(name.decode("ascii", "replace")).encode("latin-1", "replace"),
+                ),
             )
             headers += [
                 (key.encode(), value)
                 for key, value in session
                 if key.lower().encode() not in present
             ]
-        inner = {**scope, "headers": headers, "raw_path": path, "path": unquote(path.decode("latin-1"))}
+        inner = {
+            **scope,
+            "headers": headers,
+            "raw_path": path,
+            "path": unquote(path.decode("latin-1")),
+        }
         await self._gateway(inner, receive, send)

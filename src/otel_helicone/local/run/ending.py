@@ -65,9 +65,7 @@ def print_ending(console: Console, store: Store, name: str, since: datetime) -> 
     _print_others(console, sessions[_MAX_TREES:], outside)
 
 
-def _print_others(
-    console: Console, others: Sequence[SessionRecord], outside: int
-) -> None:
+def _print_others(console: Console, others: Sequence[SessionRecord], outside: int) -> None:
     if others:
         noun = "session" if len(others) == 1 else "sessions"
         console.print()

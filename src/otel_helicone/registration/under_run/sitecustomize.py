@@ -4,13 +4,14 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
+from pathlib import Path
 
-_HERE = os.path.dirname(os.path.abspath(__file__))
+_HERE = Path(__file__).resolve().parent
 
 
 def _run_the_one_behind() -> None:
     """Run the ``sitecustomize`` that Python would have found without this one."""
-    others = [path for path in sys.path if os.path.abspath(path or ".") != _HERE]
+    others = [path for path in sys.path if Path(path).resolve() != _HERE]
     spec = importlib.machinery.PathFinder.find_spec("sitecustomize", others)
     if spec is not None and spec.loader is not None:
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
