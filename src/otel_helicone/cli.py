@@ -102,10 +102,18 @@ def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="also ask Helicone's log API whether it knows the key; nothing is stored",
     )
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="only print the symptoms of set-ups that can't work, what a program logs of each, and"
+        " the line to type",
+    )
     parser.set_defaults(command=_doctor)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from otel_helicone.doctor.command import doctor
+    from otel_helicone.doctor.command import doctor, explain
 
+    if arguments.explain:
+        return explain()
     return doctor(arguments.url, check=arguments.check, as_json=arguments.json)

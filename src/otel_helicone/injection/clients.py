@@ -20,6 +20,7 @@ from otel_helicone.injection.answers import note_answer
 from otel_helicone.injection.headers import add_session_headers, take_off_helicone_headers
 from otel_helicone.injection.routing import take_detour
 from otel_helicone.primitives.log_once import warn_once
+from otel_helicone.set_up_faults.calls_elsewhere import notice_call_elsewhere
 
 if TYPE_CHECKING:
     from otel_helicone.injection.http_types import Request, Response
@@ -113,6 +114,8 @@ def _sending(send: _Replacement) -> _Replacement:
                 detour.end()
         if span is not None:
             note_answer(response, span)
+        else:
+            notice_call_elsewhere(request, response)
         return response
 
     return _send_single_request
@@ -137,6 +140,8 @@ def _sending_async(send: Callable[..., Awaitable[Response]]) -> _Replacement:
                 detour.end()
         if span is not None:
             note_answer(response, span)
+        else:
+            notice_call_elsewhere(request, response)
         return response
 
     return _send_single_request

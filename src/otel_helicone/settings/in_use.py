@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add",
+    "any_in_use",
     "gateway_in_use",
     "injecting",
     "is_gateway",
     "is_helicone",
+    "is_in_use",
     "remove",
     "settings_in_use",
 ]
@@ -46,6 +48,16 @@ def _remove(gone: ref[SpanProcessor]) -> None:
     # A live reference equals another one to the same processor, a dead one only itself.
     _processors = [entry for entry in _processors if entry[0] is not gone and entry[0] != gone]
     _known_origins.clear()
+
+
+def any_in_use() -> bool:
+    """Return whether any processor is in use."""
+    return bool(_processors)
+
+
+def is_in_use(processor: object) -> bool:
+    """Return whether something is one of the processors in use."""
+    return any(known() is processor for known, _ in _processors)
 
 
 def injecting() -> bool:
