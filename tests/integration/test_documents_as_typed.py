@@ -25,11 +25,19 @@ BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE: Final = re.compile(r"# (\w+\.py)\n")
 SERVE: Final = "otel-helicone serve"
 
+# The id of a session in a page's example, and how a reader finds one of their own.
+EXAMPLE_ID: Final = re.compile(r"(?<=^otel-helicone sessions )0af$")
+OWN_ID: Final = (
+    "$(otel-helicone sessions --json"
+    " | python -c 'import json, sys; print(json.load(sys.stdin)[0][\"session_id\"])')"
+)
+
 # Of each page, what is typed after its commands, and must be in what they print.
 PAGES: Final = {
     "docs/local.md": ("Local Helicone is running", "parent"),
     "docs/troubleshooting.md": (),
     "docs/settings.md": (),
+    "docs/bridge.md": (),
     # Last, for it installs more.
     "docs/zero-code.md": ("Nothing is wrong.",),
 }
@@ -74,13 +82,17 @@ class Reader:
 
     def types(self, lines: list[str]) -> subprocess.CompletedProcess[str]:
         """Type commands into one terminal; a server goes to another, until the last has ended."""
-        script = ["set -e", "server=", "trap 'test -z \"$server\" || kill $server; wait || true' EXIT"]
+        script = [
+            "set -e",
+            "server=",
+            "trap 'test -z \"$server\" || kill $server; wait || true' EXIT",
+        ]
         for line in lines:
             if line.startswith(SERVE):
                 script += [f"{line} >served.txt & server=$!", "until grep -s Ctrl-C served.txt"]
                 script += ["do kill -0 $server; sleep 0.1; done"]
             else:
-                script.append(line)
+                script.append(EXAMPLE_ID.sub(lambda _: OWN_ID, line))
         return subprocess.run(
             ["bash", "-c", "\n".join(script)],
             cwd=self.folder,
@@ -100,7 +112,10 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
     clone.mkdir()
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     for name in filter(None, listing.split("\0")):
         if name.startswith(("src/", "README", "LICENSE", "pyproject")) and (ROOT / name).is_file():

@@ -12,6 +12,7 @@ import pytest
 
 from otel_helicone.local.server import LocalHelicone
 from otel_helicone.local.storage.store import Store
+from tests.local.stores import corrupt_middle, fill
 
 CALL = 'client.chat.completions.create(model="gpt-4o-mini", messages=[])\n'
 UNTRACED = f"import openai\nclient = openai.OpenAI()\n{CALL}{CALL}print('done')\n"
@@ -29,9 +30,7 @@ with trace.get_tracer("shop").start_as_current_span("order"):
         {CALL}"""
 
 
-def run(
-    folder: Path, code: str, *options: str, **environ: str
-) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, code: str, *options: str, **environ: str) -> subprocess.CompletedProcess[str]:
     (folder / "shop.py").write_text(code)
     kept = {
         name: value
@@ -142,3 +141,11 @@ def test_an_address_of_no_run_is_not_found(helicone: LocalHelicone) -> None:
     for path in ("/run/1/x/v1/models", "/run/", "/run/0af7651916cd43dd8448eb211c80319c/x/models"):
         assert httpx2.get(f"{helicone.url}{path}").status_code == 404
     assert helicone.store.requests() == []
+
+
+def test_a_store_that_is_damaged_within_does_not_hide_how_the_program_ended(tmp_path: Path) -> None:
+    store = fill(tmp_path / "requests.db")
+    corrupt_middle(store)
+    ended = run(tmp_path, "raise SystemExit(7)\n", *own_server(tmp_path))
+    assert ended.returncode == 7 or (ended.returncode == 1 and "Running" not in ended.stderr)
+    assert "Traceback" not in ended.stderr

@@ -24,6 +24,7 @@ from otel_helicone.local.run.program import NoProgram, Program, find_program
 from otel_helicone.local.run.variables import replaced_base_url, variables_for
 from otel_helicone.local.serve_command import missing_requests, server_for, stop_signals
 from otel_helicone.local.server import LocalHelicone, PortTaken
+from otel_helicone.local.storage.errors import StoreError
 from otel_helicone.local.storage.store import Store
 from otel_helicone.local.terminal import make_console
 from otel_helicone.settings.local import ServeSettings, make_serve_settings
@@ -158,12 +159,15 @@ def _run_at(place: _Place, program: Program, *, stay: bool) -> int:
         return failed(
             f"{program.arguments[0]} cannot be started: {reason_of(error)}", _CANNOT_START
         )
-    if place.own is not None:
-        place.own.settle()
-    else:
-        wait_until_stored(place.store)
     console = make_console(sys.stderr)
-    print_ending(console, place.store, program.name, since)
+    try:
+        if place.own is not None:
+            place.own.settle()
+        else:
+            wait_until_stored(place.store)
+        print_ending(console, place.store, program.name, since)
+    except StoreError as error:
+        return failed(str(error), code or 1)
     sys.stderr.write(_where(place, code, stay=stay))
     sys.stderr.flush()
     if stay and place.own is not None:
