@@ -35,11 +35,13 @@ def quoted() -> list[str]:
 @functools.cache
 def texts_of_the_code() -> str:
     """Give all texts in the code, those of f-strings and format strings with gaps."""
-    texts = []
+    texts: list[str] = []
     for file in sorted((ROOT / "src").rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                texts.append(node.value)
+        texts += [
+            node.value
+            for node in ast.walk(ast.parse(file.read_text("utf-8")))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ]
     return "\n".join(texts)
 
 

@@ -2,7 +2,7 @@
 
 A page has what the README's installation gives, its own earlier commands, and nothing else: no
 variables, a home of its own. Blocks marked ``bash`` are typed line by line; in those marked
-``console`` the lines with ``$`` are. A block of Python that begins with the name of a file is saved.
+``console`` the lines with ``$`` are. A block of Python that begins with a file's name is saved.
 """
 
 from __future__ import annotations
