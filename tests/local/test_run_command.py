@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
@@ -12,6 +15,7 @@ import pytest
 
 from otel_helicone.local.server import LocalHelicone
 from otel_helicone.local.storage.store import Store
+from tests.local.conftest import read_request
 from tests.local.stores import corrupt_middle, fill
 
 CALL = 'client.chat.completions.create(model="gpt-4o-mini", messages=[])\n'
@@ -73,6 +77,48 @@ def test_a_traced_script_keeps_its_own_provider_and_shows_its_tree(tmp_path: Pat
     assert "└─ order" in ended.stderr
     assert "   └─ describe" in ended.stderr
     assert "Overriding" not in ended.stderr
+
+
+ANSWER = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1700000000,
+    "model": "gpt-4o-mini-2024-07-18",
+    "choices": [
+        {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Yes."}}
+    ],
+    "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
+}
+
+
+def answer_a_call(connection: socket.socket) -> None:
+    head = read_request(connection).partition(b"\r\n\r\n")[0].lower()
+    status = b"500 leaked" if b"\r\nhelicone-" in head else b"200 OK"
+    body = json.dumps(ANSWER).encode()
+    lines = (b"HTTP/1.1 " + status, b"Content-Type: application/json", b"Connection: close")
+    length = b"Content-Length: %d" % len(body)
+    connection.sendall(b"\r\n".join((*lines, length, b"", body)))
+
+
+def test_calls_to_elsewhere_are_logged_and_those_through_the_gateway_not_again(
+    tmp_path: Path, scripted_upstream: Callable[[Callable[[socket.socket], None]], str]
+) -> None:
+    elsewhere = f"{scripted_upstream(answer_a_call)}/v1"
+    code = TRACED.replace(
+        "client = openai.OpenAI()",
+        f"client = openai.OpenAI()\nother = openai.OpenAI(base_url={elsewhere!r}, max_retries=0)",
+    )
+    code += f"    with trace.get_tracer('shop').start_as_current_span('ask'):\n        other.{CALL[7:]}"
+    ended = run(
+        tmp_path, code, *own_server(tmp_path), OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="none"
+    )
+    assert ended.returncode == 0, ended.stderr
+    rows = Store(tmp_path / "requests.db").requests()
+    assert sorted((row.session_path, row.model) for row in rows) == [
+        ("/order/ask", "gpt-4o-mini-2024-07-18"),
+        ("/order/describe", "gpt-4o-mini"),
+    ]
+    assert len({row.session_id for row in rows}) == 1
 
 
 def test_a_crash_shows_what_came_before_it_and_keeps_the_status(tmp_path: Path) -> None:
