@@ -13,9 +13,15 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import set_tracer_provider
 
 import otel_helicone
-from otel_helicone import HeliconeInstrumentor, HeliconeSpanExporter, HeliconeSpanProcessor
+from otel_helicone import (
+    HeliconeInstrumentor,
+    HeliconeScoreExporter,
+    HeliconeSpanExporter,
+    HeliconeSpanProcessor,
+)
 from otel_helicone.cli import main
 from otel_helicone.local.server import LocalHelicone
+from otel_helicone.set_up_faults import key_use
 from otel_helicone.set_up_faults.sentences import (
     LATE_PROCESSOR,
     OTHER_PROVIDER,
@@ -44,6 +50,7 @@ def _no_key_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     from otel_helicone.injection import headers
 
     monkeypatch.setattr(headers, "_well_formed", set())
+    monkeypatch.setattr(key_use, "_is_noted", False)
 
 
 @pytest.fixture
@@ -225,6 +232,15 @@ def test_a_key_that_an_exporter_uses_is_used(
     exporter = HeliconeSpanExporter(endpoint="http://127.0.0.1:9")
     call(recorder, tracing.provider, PROVIDER)
     exporter.shutdown()
+    assert log.is_empty
+
+
+def test_a_key_that_the_exporter_of_scores_uses_is_used(
+    recorder: Recorder, tracing: Tracing, monkeypatch: pytest.MonkeyPatch, log: Log
+) -> None:
+    monkeypatch.setenv("HELICONE_API_KEY", KEY)
+    HeliconeScoreExporter(endpoint="http://127.0.0.1:9").shutdown()
+    call(recorder, tracing.provider, PROVIDER)
     assert log.is_empty
 
 

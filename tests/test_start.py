@@ -30,9 +30,7 @@ def press_ctrl_c(
     module: str, *arguments: str, ignored: str = ""
 ) -> subprocess.CompletedProcess[str]:
     code = PROGRAM.format(module=module, arguments=arguments, ignored=ignored)
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +59,10 @@ def test_the_package_itself_imports_nothing_before() -> None:
     code = "import sys; before = set(sys.modules); import otel_helicone.start; print(*sorted(set(sys.modules) - before))"
     ended = subprocess.run(
         [sys.executable, "-S", "-c", f"import sys; sys.path.insert(0, 'src'); {code}"],
-        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[1],
     )
     new = set(ended.stdout.split())
     assert "typing" not in new

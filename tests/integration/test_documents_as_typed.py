@@ -58,6 +58,11 @@ def commands(kind: str, text: str) -> list[str]:
     return []
 
 
+def _cache() -> str:
+    asked = [sys.executable, "-m", "pip", "cache", "dir"]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+
+
 class Reader:
     """Somebody who types what a page says."""
 
@@ -72,6 +77,8 @@ class Reader:
             "PIP_CONSTRAINT": str(constraints),
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "PIP_QUIET": "1",
+            # What was downloaded once is not downloaded again; pip installs the same.
+            "PIP_CACHE_DIR": os.environ.get("PIP_CACHE_DIR") or _cache(),
             **{name: os.environ[name] for name in os.environ if name.startswith("PIP_")},
         }
 

@@ -108,10 +108,10 @@ def test_calls_to_elsewhere_are_logged_and_those_through_the_gateway_not_again(
         "client = openai.OpenAI()",
         f"client = openai.OpenAI()\nother = openai.OpenAI(base_url={elsewhere!r}, max_retries=0)",
     )
-    code += f"    with trace.get_tracer('shop').start_as_current_span('ask'):\n        other.{CALL[7:]}"
-    ended = run(
-        tmp_path, code, *own_server(tmp_path), OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="none"
+    code += (
+        f"    with trace.get_tracer('shop').start_as_current_span('ask'):\n        other.{CALL[7:]}"
     )
+    ended = run(tmp_path, code, *own_server(tmp_path), OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="none")
     assert ended.returncode == 0, ended.stderr
     rows = Store(tmp_path / "requests.db").requests()
     assert sorted((row.session_path, row.model) for row in rows) == [

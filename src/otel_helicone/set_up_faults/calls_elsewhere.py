@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
@@ -11,6 +10,7 @@ from opentelemetry import trace
 from otel_helicone.primitives.hosts import is_loopback
 from otel_helicone.primitives.log_once import log_failure_once
 from otel_helicone.session_context import finished
+from otel_helicone.set_up_faults import key_use
 from otel_helicone.set_up_faults.sentences import UNNAMED_GATEWAY, UNUSED_KEY
 from otel_helicone.settings.in_use import injecting
 
@@ -44,10 +44,10 @@ def notice_call_elsewhere(request: Request, response: Response) -> None:
 def _key_is_unused() -> bool:
     if finished.wanted or not os.environ.get("HELICONE_API_KEY", "").strip():
         return False
-    # The exporter of scores sends it too; an application may put it on its own calls.
+    # An application may put it on its own calls.
     from otel_helicone.injection.headers import has_sent_a_key
 
-    return "otel_helicone.scores" not in sys.modules and not has_sent_a_key()
+    return not key_use.is_noted() and not has_sent_a_key()
 
 
 def _is_provider(url: Url) -> bool:
