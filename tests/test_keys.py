@@ -1,4 +1,4 @@
-"""Helicone keys as people paste them: what is wrong with one is said, and nothing of it is shown."""
+"""Helicone keys as people paste them: what is wrong is said, and nothing of the key is shown."""
 
 from __future__ import annotations
 

@@ -136,9 +136,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
     typed: list[str] = []
     for kind, text in blocks(ROOT / "README.md"):
         reader.save(text)
-        typed += commands(kind, text)
-        if any(line.startswith("pip install") for line in typed):
-            break
+        if not any(line.startswith("pip install") for line in typed):
+            typed += commands(kind, text)
     ended = reader.types(typed)
     if ended.returncode:
         missing(f"what a fresh environment needs ({ended.stderr[-2000:]})")
@@ -148,8 +147,6 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
 def test_the_readmes_commands_show_a_session(reader: Reader) -> None:
     typed = [". .venv/bin/activate"]
     for kind, text in blocks(ROOT / "README.md"):
-        if not (reader.folder / "app.py").exists():
-            reader.save(text)
         lines = commands(kind, text)
         if not any(line.startswith(("python3 -m venv", "pip install")) for line in lines):
             typed += lines

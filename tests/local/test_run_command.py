@@ -103,6 +103,7 @@ def answer_a_call(connection: socket.socket) -> None:
 def test_calls_to_elsewhere_are_logged_and_those_through_the_gateway_not_again(
     tmp_path: Path, scripted_upstream: Callable[[Callable[[socket.socket], None]], str]
 ) -> None:
+    pytest.importorskip("opentelemetry.instrumentation.genai.openai")
     elsewhere = f"{scripted_upstream(answer_a_call)}/v1"
     code = TRACED.replace(
         "client = openai.OpenAI()",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import Final
 
 from opentelemetry import trace
-from opentelemetry.instrumentation.auto_instrumentation import initialize
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
@@ -27,6 +27,9 @@ _SAYS_WHO: Final = (
     "OTEL_PYTHON_TRACER_PROVIDER",
 )
 _NOBODY: Final = "none"
+# What opentelemetry-instrument has every Python import at its start; the function in it has another
+# place in each release.
+_AS_INSTRUMENT_DOES: Final = "opentelemetry.instrumentation.auto_instrumentation.sitecustomize"
 
 
 def begin() -> None:
@@ -47,13 +50,13 @@ def _begin() -> None:
     exporters = os.environ.get("OTEL_TRACES_EXPORTER", "").split(",")
     is_theirs = exporters != ["helicone"] or any(os.environ.get(name) for name in _SAYS_WHO)
     if is_theirs:
-        initialize()
+        importlib.import_module(_AS_INSTRUMENT_DOES)
     else:
         # The instrumentations come before the provider: what asks for a tracer now gets one that
         # finds its provider with its first span, the application's own by then.
         os.environ[_CONFIGURATOR] = _NOBODY
         try:
-            initialize()
+            importlib.import_module(_AS_INSTRUMENT_DOES)
         finally:
             del os.environ[_CONFIGURATOR]
     if current_provider() is not None:

@@ -18,8 +18,13 @@ def _run_the_one_behind() -> None:
 
 
 def _begin() -> None:
-    # Programs that are started from here until the end of this would come here again.
-    python_path = os.environ.pop("PYTHONPATH", None)
+    # Programs that are started from here until the end of this would come here again. The variable
+    # stays, for old releases of OpenTelemetry read it without a look whether it is there.
+    python_path = os.environ.get("PYTHONPATH")
+    paths = (python_path or "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        path for path in paths if path and Path(path).resolve() != _HERE
+    )
     try:
         try:
             from otel_helicone.registration.provisional import begin
@@ -31,7 +36,9 @@ def _begin() -> None:
             return
         begin()
     finally:
-        if python_path is not None:
+        if python_path is None:
+            del os.environ["PYTHONPATH"]
+        else:
             os.environ["PYTHONPATH"] = python_path
 
 
