@@ -71,15 +71,19 @@ def test_snippets_run(
             "openai": openai,
         }
         text = document.read_text("utf-8")
+        clients = [client]
         for snippet in SNIPPET.findall(text):
             exec(compile(snippet, str(document), "exec"), names)
-        if names["client"] is not client:
-            names["client"].close()
+            if names["client"] is not clients[-1]:
+                clients.append(names["client"])
+        for one in clients[1:]:
+            one.close()
     for processor in made:
         processor.shutdown()
     helicone.settle()
     if document.name == "README.md":
         assert [(row.session_name, row.session_path) for row in helicone.store.requests()] == [
+            (None, None),  # the program that is to be started by `otel-helicone run`
             ("parent", "/parent/child"),
             ("Support chat", "/"),
         ]

@@ -84,6 +84,7 @@ def test_requests_carry_the_session_of_a_provider_that_is_set_later(
     trace.set_tracer_provider(provider)
     assert trace.get_tracer_provider() is provider
     assert send(provider, recorder)["helicone-session-path"] == "/parent/child"
+    instrumentor.uninstrument()
     assert trace._set_tracer_provider is original
 
 

@@ -5,9 +5,15 @@ are grouped into sessions: the trace is the session, the span ancestry is the pa
 is the name. Calls that don't go through a gateway are logged by a span exporter.
 """
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
+
+# As type checkers know it, without the import: nothing that takes time comes before the command's
+# first line, which has Ctrl-C end it quietly.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from otel_helicone.exporter import HeliconeSpanExporter
     from otel_helicone.primitives.segments import default_segment
     from otel_helicone.processor import HeliconeSpanProcessor

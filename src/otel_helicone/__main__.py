@@ -2,7 +2,7 @@
 
 import sys
 
-from otel_helicone.cli import main
+from otel_helicone.start import main
 
 __all__: list[str] = []
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from otel_helicone.bridge.arguments import add_bridge, add_replay
-from otel_helicone.local.arguments import add_export, add_import, add_serve, add_sessions
+from otel_helicone.local.arguments import add_export, add_import, add_run, add_serve, add_sessions
 
 __all__ = ["main"]
 
@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         title="commands", dest="command_name", metavar="COMMAND", required=True
     )
+    add_run(commands)
     add_serve(commands)
     add_sessions(commands)
     add_export(commands)
@@ -101,10 +102,18 @@ def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="also ask Helicone's log API whether it knows the key; nothing is stored",
     )
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="only print the symptoms of set-ups that can't work, what a program logs of each, and"
+        " the line to type",
+    )
     parser.set_defaults(command=_doctor)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from otel_helicone.doctor.command import doctor
+    from otel_helicone.doctor.command import doctor, explain
 
+    if arguments.explain:
+        return explain()
     return doctor(arguments.url, check=arguments.check, as_json=arguments.json)

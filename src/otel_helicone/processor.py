@@ -15,6 +15,8 @@ from otel_helicone.session_context.linking import link
 from otel_helicone.session_context.local_trace import REFERENCES_TO_A_LEAF, open_spans
 from otel_helicone.session_context.stamping import stamp_at_start
 from otel_helicone.session_context.texts import keep
+from otel_helicone.set_up_faults import second_provider
+from otel_helicone.settings.in_use import any_in_use
 from otel_helicone.settings.processor import (
     ProcessorOptions,
     ProcessorSettings,
@@ -52,6 +54,7 @@ class HeliconeSpanProcessor(SpanProcessor):
         self._settings = make_processor_settings(options)
         self._stamp = self._settings.stamp
         activation.activate(self, self._settings)
+        second_provider.watch()
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Link the span to its parent, and stamp it. Called by the SDK; never raises."""
@@ -98,6 +101,8 @@ class HeliconeSpanProcessor(SpanProcessor):
         """Turn injection off, if this was the last processor that had it on."""
         try:
             activation.deactivate(self)
+            if not any_in_use():
+                second_provider.unwatch()
             # In place of the method, so that a processor in use need not look for a flag.
             self.__dict__["on_start"] = self._on_first_start_after_shutdown
         except Exception:

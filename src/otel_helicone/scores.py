@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from otel_helicone.primitives.log_once import log_failure_once, warn_once
+from otel_helicone.set_up_faults import key_use
 from otel_helicone.settings.exporter import (
     ScoreExporterOptions,
     ScoreExporterSettings,
@@ -80,6 +81,7 @@ class HeliconeScoreExporter:
         self._is_shut_down = False
         self._delivery: Delivery | None = None
         if self._settings.api_key is not None:
+            key_use.note()
             from otel_helicone.delivery import Delivery, judge_score
 
             self._delivery = Delivery(

@@ -35,6 +35,9 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+LOCKED = ("sessions", "export", "import", "serve", "run")
+
+
 def commands(folder: Path, store: Path) -> dict[str, list[str]]:
     """Return a use of each command for a store."""
     return {
@@ -45,6 +48,7 @@ def commands(folder: Path, store: Path) -> dict[str, list[str]]:
         "export to standard output": ["export", "--store", str(store)],
         "import": ["import", str(folder / "e.jsonl"), "--store", str(store)],
         "serve": ["serve", "--port", "0", "--store", str(store)],
+        "run": ["run", "--port", "0", "--store", str(store), "python", "-c", "pass"],
     }
 
 
@@ -106,7 +110,7 @@ def test_a_store_that_another_program_holds_is_left_alone(folder: Path) -> None:
     # Whoever reads the file in this process meanwhile would let go of the lock.
     with hold_locked(folder / "good.db"):
         uses = commands(folder, folder / "good.db")
-        running = {use: start(uses[use]) for use in ("sessions", "export", "import", "serve")}
+        running = {use: start(uses[use]) for use in LOCKED}
         answers = {use: ended(process) for use, process in running.items()}
     for use, (code, out, err) in answers.items():
         assert (code, out, is_a_sentence(err)) == (1, "", True), (use, err)
@@ -288,7 +292,7 @@ def test_a_store_that_cannot_be_written_can_be_read(
 
 def test_what_would_write_to_a_store_that_cannot_be_written_says_so(folder: Path) -> None:
     before = snapshot(folder)
-    for use in ("import", "serve", "export"):
+    for use in ("import", "serve", "run", "export"):
         code, out, err = read_only(folder, commands(folder, folder / "good.db")[use])
         assert (code, out, is_a_sentence(err)) == (1, "", True), (use, err)
     assert snapshot(folder) == before

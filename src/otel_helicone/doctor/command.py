@@ -8,11 +8,21 @@ import os
 import sys
 from pathlib import Path
 
-from otel_helicone.doctor.printing import text_of
+from otel_helicone.doctor.printing import explanation, text_of
 from otel_helicone.doctor.report import examine
 from otel_helicone.doctor.requests_tried import is_url
 
-__all__ = ["doctor"]
+__all__ = ["doctor", "explain"]
+
+
+def explain() -> int:
+    """Print what is logged of set-ups that can't work, each with the line that mends it.
+
+    Returns:
+        The exit code, 0.
+    """
+    sys.stdout.write(explanation())
+    return 0
 
 
 def doctor(url: str | None = None, *, check: bool = False, as_json: bool = False) -> int:

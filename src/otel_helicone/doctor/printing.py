@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from otel_helicone.doctor.report import Report
+from otel_helicone.doctor.set_ups_found import explained
 
-__all__ = ["text_of"]
+__all__ = ["explanation", "text_of"]
+
+
+def explanation() -> str:
+    """Write for people what is logged of set-ups that can't work, and what mends each."""
+    return "\n".join(
+        f"{symptom}\n  {sentence}:\n    {remedy}\n" for symptom, sentence, remedy in explained()
+    )
 
 
 def text_of(report: Report) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from otel_helicone.doctor.key_checked import KeyChecked, check_key
 from otel_helicone.doctor.packages_found import Installed, look_around
 from otel_helicone.doctor.requests_tried import UrlTried, try_url
+from otel_helicone.doctor.set_ups_found import set_up_notes, set_up_problems
 from otel_helicone.doctor.settings_found import (
     SettingFound,
     settings_found,
@@ -65,11 +66,12 @@ def examine(environ: Mapping[str, str], url: str | None, *, check: bool) -> Repo
     key = _check(environ) if check else None
     problems = [setting.problem for setting in settings if setting.problem]
     problems += installed.problems
+    problems += set_up_problems(environ)
     if tried is not None and not tried.gets_headers:
         problems.append(f"a call to {without_password(tried.url)} gets no session headers")
     if key is not None and not key.is_good:
         problems.append(f"nothing can be logged to {key.endpoint}: {key.said}")
-    notes = [*unknown_variables(environ), *installed.notes]
+    notes = [*unknown_variables(environ), *installed.notes, *set_up_notes(environ)]
     if not environ.get("HELICONE_API_KEY", "").strip():
         notes.append(
             "HELICONE_API_KEY is not set: nothing is logged to Helicone, and a gateway call needs"

@@ -19,6 +19,7 @@ from otel_helicone.primitives.header_names import (
 from otel_helicone.primitives.hosts import Origin, is_loopback
 from otel_helicone.primitives.log_once import log_failure_once, warn_once
 from otel_helicone.session_context.current import resolve
+from otel_helicone.set_up_faults.unseen_spans import notice_unseen_span
 from otel_helicone.settings.in_use import is_gateway, settings_in_use
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add_session_headers",
+    "has_sent_a_key",
     "session_pairs",
     "take_off_added",
     "take_off_header",
@@ -95,6 +97,7 @@ def session_pairs(span: Span) -> Sequence[HeaderPair]:
     settings = settings_in_use()
     context = resolve(span, settings, for_request=True)
     if context is not None:
+        notice_unseen_span(span)
         return context.pairs()
     return [(property_header(name), value) for name, value in settings.properties.items()]
 
@@ -168,6 +171,11 @@ def warn_if_unrecorded(host: str, auth: str | None, authorization: str | None) -
         host,
         problem,
     )
+
+
+def has_sent_a_key() -> bool:
+    """Return whether any call to Helicone has had a well-formed key."""
+    return bool(_well_formed)
 
 
 def _is_well_formed(authorization: str | None) -> bool:

@@ -21,6 +21,7 @@ from otel_helicone.injection.headers import add_session_headers, take_off_helico
 from otel_helicone.injection.replaced_methods import Method, replace_method
 from otel_helicone.injection.routing import take_detour
 from otel_helicone.primitives.log_once import warn_once
+from otel_helicone.set_up_faults.calls_elsewhere import notice_call_elsewhere
 
 if TYPE_CHECKING:
     from otel_helicone.injection.http_types import Request, Response
@@ -73,6 +74,8 @@ def _sending(send: Method) -> Method:
                 detour.end()
         if span is not None:
             note_answer(response, span)
+        else:
+            notice_call_elsewhere(request, response)
         return response
 
     return _send_single_request
@@ -97,6 +100,8 @@ def _sending_async(send: Callable[..., Awaitable[Response]]) -> Method:
                 detour.end()
         if span is not None:
             note_answer(response, span)
+        else:
+            notice_call_elsewhere(request, response)
         return response
 
     return _send_single_request

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from otel_helicone.injection.http_types import Request, Url
     from otel_helicone.settings.processor import Gateway
 
-__all__ = ["Detour", "take_detour"]
+__all__ = ["Detour", "gateway_of", "take_detour"]
 
 _OPENAI_GATEWAY: Final = "oai.helicone.ai"
 _ANTHROPIC_GATEWAY: Final = "anthropic.helicone.ai"
@@ -138,7 +138,7 @@ def take_detour(client: object, request: Request) -> Detour | None:
         url = request.url
         if url.scheme != "https" or (url.port or 443) != 443:
             return None
-        found = _gateway_of(url)
+        found = gateway_of(url)
         if found is None or _has_mounted(client, url):
             return None
         return Detour(request, gateway, *found)
@@ -164,7 +164,8 @@ def _has_mounted(client: object, url: Url) -> bool:
     return False
 
 
-def _gateway_of(url: Url) -> tuple[str, str | None] | None:
+def gateway_of(url: Url) -> tuple[str, str | None] | None:
+    """Return the gateway for a provider's URL, and the header that it needs; None for others."""
     host = url.host.lower().rstrip(".")
     if host in _OWN_GATEWAYS:
         return _OWN_GATEWAYS[host], None

@@ -18,6 +18,7 @@ from otel_helicone.local.access.middleware import Access
 from otel_helicone.local.access.rules import AccessRules
 from otel_helicone.local.api.routes import api_routes
 from otel_helicone.local.gateway.gateway import Gateway
+from otel_helicone.local.gateway.of_a_run import OfARun
 from otel_helicone.local.log_api.api_server import ApiServer
 from otel_helicone.local.log_api.intake import LogIntake
 from otel_helicone.local.log_api.worker_log import WORKER_PROVIDERS, WorkerLog
@@ -25,10 +26,13 @@ from otel_helicone.local.pages.routes import page_routes
 from otel_helicone.local.pages.site import Site
 from otel_helicone.local.storage.errors import StoreError
 
-__all__ = ["DEFAULT_MAX_BODY_BYTES", "create_app"]
+__all__ = ["DEFAULT_MAX_BODY_BYTES", "SERVICE", "create_app"]
 
 DEFAULT_MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 """How long a request's body may be."""
+
+SERVICE: Final = "local Helicone"
+"""What ``/healthz`` calls itself, so that it can be told from other servers."""
 
 _logger = logging.getLogger(__name__)
 
@@ -72,9 +76,15 @@ def create_app(gateway: Gateway, intake: LogIntake, site: Site, rules: AccessRul
             "message.html", 500, heading="The store cannot be read", text=text
         )
 
+    async def health(_request: Request) -> Response:
+        said: dict[str, object] = {"status": "ok", "service": SERVICE}
+        if not rules.login:
+            said |= {"store": str(site.store.path), "takes_any_key": rules.keys.are_any}
+        return JSONResponse(said)
+
     app = Starlette(
         routes=[
-            Route("/healthz", _health, methods=["GET"]),
+            Route("/healthz", health, methods=["GET"]),
             *(
                 Route(f"/{endpoint}/{{path:path}}", worker.answer, methods=_METHODS)
                 for endpoint in WORKER_PROVIDERS
@@ -83,6 +93,7 @@ def create_app(gateway: Gateway, intake: LogIntake, site: Site, rules: AccessRul
             Route("/v1/trace/{path:path}", api_server.trace, methods=_METHODS),
             *api_routes(site.store, intake, site.writer),
             Route("/v1/{path:path}", gateway),
+            Route("/run/{path:path}", OfARun(gateway)),
             *login.routes(),
             *page_routes(site),
         ],
@@ -92,7 +103,3 @@ def create_app(gateway: Gateway, intake: LogIntake, site: Site, rules: AccessRul
     )
     app.router.redirect_slashes = False
     return app
-
-
-async def _health(_request: Request) -> Response:
-    return JSONResponse({"status": "ok"})

@@ -3,11 +3,45 @@
 from __future__ import annotations
 
 import argparse
+from typing import Final
 
 from otel_helicone.settings.local import ServeSettings
 from otel_helicone.settings.options import add_options
 
-__all__ = ["add_export", "add_import", "add_serve", "add_sessions"]
+__all__ = ["add_export", "add_import", "add_run", "add_serve", "add_sessions"]
+
+_RUN: Final = """\
+Run a program, and show the sessions of its LLM calls. Step by step:
+
+ 1. looks for a local Helicone at 127.0.0.1 and --port, and starts one if there is none
+ 2. gives the program the variables that bring its calls there:
+      OPENAI_BASE_URL            the gateway; OPENAI_API_KEY=none where there is no key
+      HELICONE_GATEWAY_HOSTS     the gateway's host, so that calls get session headers
+      OTEL_TRACES_EXPORTER       `helicone` besides what is named there, so that calls that
+                                 don't go through the gateway are logged from their spans
+      HELICONE_ENDPOINT, HELICONE_API_ENDPOINT, HELICONE_API_KEY
+                                 the local Helicone, for these logs
+      OTEL_METRICS_EXPORTER, OTEL_LOGS_EXPORTER
+                                 `none`, where nothing is said
+      PYTHONPATH                 what sets OpenTelemetry up in Python, before the program starts
+ 3. runs it as opentelemetry-instrument would, with all instrumentations that are installed; a
+    tracer provider that the program sets itself goes before the one of step 2
+ 4. passes signals on to it, and waits for its end
+ 5. draws the sessions that got requests meanwhile, and says where their pages are
+ 6. exits with the program's exit status
+
+A trace is a session. Calls outside of every span are in one session for the whole run, named
+after the program. What is said here goes to standard error; standard output is the program's.
+"""
+_RUN_EXAMPLES: Final = """\
+examples:
+  otel-helicone run app.py
+  otel-helicone run -m shop.orders --all
+  otel-helicone run uvicorn app:app
+  otel-helicone run gunicorn -w 2 app:app
+  otel-helicone run pytest tests
+  otel-helicone run --upstream https://api.openai.com app.py
+"""
 
 
 def add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -21,6 +55,38 @@ def add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     _add_store(parser)
     add_options(parser, ServeSettings)
     parser.set_defaults(command=_serve, extra="local")
+
+
+def add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command ``run``."""
+    parser = commands.add_parser(
+        "run",
+        help="run a program, and show the sessions of its LLM calls",
+        usage="otel-helicone run [options] PROGRAM ARGS...\n"
+        "       otel-helicone run [options] -m MODULE ARGS...",
+        description=_RUN,
+        epilog=_RUN_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "program",
+        metavar="PROGRAM",
+        nargs=argparse.REMAINDER,
+        help="a script of Python (its name ends with .py), or a program: beside this Python, or on"
+        " the PATH; everything after it is for the program",
+    )
+    parser.add_argument(
+        "-m", dest="module", metavar="MODULE", nargs=argparse.REMAINDER, help="a module of Python"
+    )
+    parser.add_argument(
+        "--stay",
+        action="store_true",
+        help="go on showing the pages when the program has ended, until Ctrl-C",
+    )
+    _add_store(parser)
+    for name in ("port", "upstream", "latency"):
+        add_options(parser, ServeSettings, only=name)
+    parser.set_defaults(command=_run, extra="local")
 
 
 def add_sessions(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -96,6 +162,12 @@ def _serve(arguments: argparse.Namespace) -> int:
     from otel_helicone.local.serve_command import serve
 
     return serve(store_path(arguments.store), arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from otel_helicone.local.run_command import run_program_here
+
+    return run_program_here(arguments)
 
 
 def _sessions(arguments: argparse.Namespace) -> int:

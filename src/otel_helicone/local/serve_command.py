@@ -22,7 +22,7 @@ from otel_helicone.settings.local import ServeSettings, make_serve_settings
 from otel_helicone.settings.options import given_options
 from otel_helicone.settings.reading import SettingError
 
-__all__ = ["serve"]
+__all__ = ["missing_requests", "serve", "server_for", "stop_signals"]
 
 
 def serve(store: Path, options: argparse.Namespace) -> int:
@@ -42,7 +42,7 @@ def serve(store: Path, options: argparse.Namespace) -> int:
 def _serve(store: Path, options: argparse.Namespace) -> int:
     try:
         settings = make_serve_settings(given_options(ServeSettings, options))
-        helicone = _server(store, settings)
+        helicone = server_for(store, settings)
     except SettingError as error:
         return failed(str(error), 2)
     except WrongAccess as error:
@@ -50,7 +50,7 @@ def _serve(store: Path, options: argparse.Namespace) -> int:
     except ValueError as error:
         return failed(f"--upstream: {error}", 2)
     try:
-        with _stop_signals() as stop, helicone:
+        with stop_signals() as stop, helicone:
             # What is there by now stays: the collector need not walk over it for each page.
             gc.freeze()
             say(_greeting(helicone, settings.upstream))
@@ -58,9 +58,9 @@ def _serve(store: Path, options: argparse.Namespace) -> int:
             while helicone.is_running and not stop.wait(1.0):
                 pass
     except PortTaken as error:
-        return failed(f"{error}. Choose another one with --port, or --port 0 for a free one.")
+        return failed(str(error))
     stopped = "Stopped" if stop.is_set() else "The server stopped by itself"
-    missing = _missing(helicone.unwritten)
+    missing = missing_requests(helicone.unwritten)
     if missing:
         return failed(f"{stopped}; {missing}")
     if not stop.is_set():
@@ -69,8 +69,12 @@ def _serve(store: Path, options: argparse.Namespace) -> int:
     return 0
 
 
-def _missing(unwritten: UnwrittenRequests) -> str:
-    """Say what is not in the store; nothing where all is."""
+def missing_requests(unwritten: UnwrittenRequests) -> str:
+    """Return a sentence about what is not in the store; nothing where all is.
+
+    Args:
+        unwritten: what a server has not written.
+    """
     said = []
     if unwritten.path is not None:
         said.append(
@@ -83,7 +87,17 @@ def _missing(unwritten: UnwrittenRequests) -> str:
     return f"{'; '.join(said)}." if said else ""
 
 
-def _server(store: Path, settings: ServeSettings) -> LocalHelicone:
+def server_for(store: Path, settings: ServeSettings) -> LocalHelicone:
+    """Make a server, to be started.
+
+    Args:
+        store: the store's file.
+        settings: everything else.
+
+    Raises:
+        ValueError: for an upstream that is no URL.
+        WrongAccess: for a host or an origin that is none.
+    """
     retention = None
     if settings.keep_days is not None or settings.keep_bytes is not None:
         days = settings.keep_days
@@ -108,7 +122,7 @@ def _server(store: Path, settings: ServeSettings) -> LocalHelicone:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
+def stop_signals() -> Iterator[threading.Event]:
     """Have Ctrl-C and SIGTERM set an event, instead of ending the process, for a while."""
     stop = threading.Event()
 
@@ -137,6 +151,9 @@ def _greeting(helicone: LocalHelicone, upstream: str | None) -> str:
         f"  answers   {answers}",
         f"  store     {store}",
         f"  look      {look}",
+        "In another terminal, for programs whose calls are to come here:",
+        f"  export OPENAI_BASE_URL={helicone.base_url}",
+        f"  export HELICONE_GATEWAY_HOSTS={helicone.host}",
     ]
     if helicone.made_up_key is not None:
         lines.append(

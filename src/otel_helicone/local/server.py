@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import threading
 import time
@@ -38,7 +39,7 @@ _SECONDS_TO_STOP: Final = 1
 
 
 class PortTaken(Exception):
-    """The port cannot be listened on; the text names it and the reason."""
+    """The port cannot be listened on; the text names it, the reason and the remedy."""
 
 
 class LocalHelicone:
@@ -54,6 +55,7 @@ class LocalHelicone:
         store: reads what was stored, while the server runs and afterwards. A request is there some
             milliseconds after its answer; :meth:`settle` waits for that.
         unwritten: what came in and could not be written to the store.
+        answers_by_itself: whether the built-in upstream makes the answers up.
         made_up_key: the key that everything is asked for with, where a key is needed and none was
             given; else None.
     """
@@ -124,6 +126,7 @@ class LocalHelicone:
             keys=self._api_keys,
             login=login,
         )
+        self.answers_by_itself = upstream is None
         self._upstream: Upstream = (
             BuiltInUpstream(latency) if upstream is None else ForwardingUpstream(upstream)
         )
@@ -260,7 +263,7 @@ def _listen(host: str, port: int) -> socket.socket:
         )[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise PortTaken(f"{host} cannot be listened on: {error.strerror or error}") from error
+        raise PortTaken(_no_address(host, error)) from error
     try:
         # So that a server that was stopped can be started again at once.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -268,6 +271,18 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(2048)
     except OSError as error:
         listener.close()
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise PortTaken(_no_address(host, error)) from error
         reason = error.strerror or str(error)
-        raise PortTaken(f"port {port} on {host} cannot be used: {reason}") from error
+        raise PortTaken(
+            f"port {port} on {host} cannot be used: {reason}. Choose another one with --port, or"
+            " --port 0 for a free one."
+        ) from error
     return listener
+
+
+def _no_address(host: str, error: OSError) -> str:
+    return (
+        f"{host} cannot be listened on: {error.strerror or error}. Give an address of this machine"
+        " with --host, such as 127.0.0.1."
+    )

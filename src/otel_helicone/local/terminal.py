@@ -110,6 +110,8 @@ def print_session(
     session: SessionRecord,
     requests: Sequence[RequestRecord],
     others: Sequence[Sequence[RequestRecord]] = (),
+    *,
+    told: bool = True,
 ) -> None:
     """Print one session as a tree by its paths, and what it waited for.
 
@@ -120,6 +122,7 @@ def print_session(
         session: what to say above the tree.
         requests: the session's requests.
         others: the requests of other sessions of its name, to compare with.
+        told: whether to print what it waited for.
     """
     name = shown(session.session_name) or "(no name)"
     session_id = shown(session.session_id)
@@ -133,13 +136,13 @@ def print_session(
     cost = f"; {shown_cost(session.cost_usd)}" if session.cost_usd else ""
     when = f"{_local_time(session.started_at)}, took {_duration(session.duration)}"
     console.print(Text(f"{counts}; {tokens}{cost}; {when}"))
-    told = report(requests, others)
-    critical = {id(step.request) for step in told.critical_path.steps}
+    found = report(requests, others)
+    critical = {id(step.request) for step in found.critical_path.steps}
     if len(requests) < 2:
         critical.clear()  # it goes without saying
     lines = [
         _cells(line, is_critical=id(line.call) in critical)
-        for line in tree_lines(told.tree, ascii_only=console.options.ascii_only)
+        for line in tree_lines(found.tree, ascii_only=console.options.ascii_only)
     ]
     left_out = set() if any(request.cost_usd for request in requests) else {"COST"}
     table = _tree_table(lines, left_out)
@@ -151,7 +154,8 @@ def print_session(
     print_table(console, table)
     if critical:
         console.print(Text("* on the critical path", style="dim"))
-    print_report(console, name, told)
+    if told:
+        print_report(console, name, found)
 
 
 def _tree_table(lines: Sequence[Sequence[Text]], left_out: Collection[str]) -> Table:

@@ -36,7 +36,7 @@ from otel_helicone.primitives.segments import default_segment
 from otel_helicone.session_context import finished
 from otel_helicone.session_context.current import SessionContext, context_of_finished
 from otel_helicone.session_context.local_trace import session_id_of_trace
-from otel_helicone.settings.in_use import is_any_in_use, settings_in_use
+from otel_helicone.settings.in_use import any_in_use, settings_in_use
 
 __all__ = ["MISSING_SEGMENT", "Placer", "SessionNames"]
 
@@ -187,7 +187,7 @@ class Placer:
         if above is not None and not above.is_remote:
             if self._whole_traces:
                 segments.insert(0, MISSING_SEGMENT)
-            elif not is_any_in_use():
+            elif not any_in_use():
                 warn_once(
                     "no-processor",
                     "Spans come to HeliconeSpanExporter before their parents, so that their paths"

@@ -15,6 +15,7 @@ from otel_helicone.primitives.log_once import log_failure_once
 from otel_helicone.processor import HeliconeSpanProcessor
 from otel_helicone.registration.global_provider import current_provider
 from otel_helicone.registration.removable import RemovableProcessor
+from otel_helicone.set_up_faults.sentences import UNUSED_KEY
 from otel_helicone.settings.exporter import (
     ExporterOptions,
     ExporterSettings,
@@ -149,6 +150,8 @@ def setup(
         if before is not None:
             _check_same(before[1], in_effect)
             return before[0]
+        if given.get("api_key") and not export and in_effect["route"] is None:
+            UNUSED_KEY.say()
         processors = [RemovableProcessor(HeliconeSpanProcessor(**of_processor))]
         if export:
             from otel_helicone.exporter import HeliconeSpanExporter

@@ -274,14 +274,10 @@ def make_bridge_settings(
         "endpoint": endpoint,
         "max_in_flight": None if environ.get("HELICONE_MAX_IN_FLIGHT") else _DEFAULT_IN_FLIGHT,
     }
-    exporter = make_exporter_settings(of_exporter, environ)
+    # An exporter without a key must not stop its application; a bridge is nothing without one.
+    exporter = make_exporter_settings(of_exporter, environ, needs_key=not is_named_only)
     if is_named_only:
         exporter = replace(exporter, api_key=None)
-    elif exporter.api_key is None:
-        # An exporter without a key must not stop its application; a bridge is nothing without one.
-        raise SettingError(
-            API_KEY_VARIABLE, "", "set it to a key of your Helicone organization that may write"
-        )
     _check_access(found, given)
     _check_tls(found, given)
     _check_sizes(found, given, environ)

@@ -28,7 +28,7 @@ __all__ = [
     "address",
     "as_bool",
     "imported",
-    "is_header_value",
+    "key_problem",
     "number",
     "number_between",
     "pairs",
@@ -145,9 +145,21 @@ def secret(value: object) -> str:
     return value.strip()
 
 
-def is_header_value(key: str) -> bool:
-    """Return whether a key can stand in a header: visible ASCII characters, and at least one."""
-    return re.fullmatch(r"[\x21-\x7e]+", key) is not None
+def key_problem(key: str) -> str:
+    """Return why a key can't be sent, with the remedy where there is one; empty where it can.
+
+    Args:
+        key: the key, which is never part of what is returned.
+    """
+    if not key:
+        return "is missing"
+    if key[0] in "'\"" or key[-1] in "'\"":
+        return "has quotes around it: leave them out"
+    if key.lower().startswith("bearer "):
+        return "starts with 'Bearer': leave that out, and give the key alone"
+    if re.fullmatch(r"[\x21-\x7e]+", key) is None:
+        return "has characters that no HTTP header can hold"
+    return ""
 
 
 def strings(value: object, what: str) -> list[str]:

@@ -15,14 +15,21 @@ from otel_helicone.settings.checks import (
     SECRET,
     address,
     imported,
-    is_header_value,
+    key_problem,
     number,
     number_between,
     properties_row,
     whole,
     whole_between,
 )
-from otel_helicone.settings.reading import Kind, WrongValue, read_settings, setting
+from otel_helicone.settings.reading import (
+    Kind,
+    MissingSetting,
+    SettingError,
+    WrongValue,
+    read_settings,
+    setting,
+)
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -198,22 +205,26 @@ _Settings = TypeVar("_Settings", bound=ScoreExporterSettings)
 
 
 def make_exporter_settings(
-    given: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+    given: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    needs_key: bool = False,
 ) -> ExporterSettings:
     """Check the arguments of the span exporter, and read the environment for the others.
 
     Args:
         given: the arguments, see :class:`ExporterOptions`.
         environ: where to read environment variables; the process's own by default.
+        needs_key: whether a key that can't be sent is an error; else it is logged.
 
     Returns:
         The settings; their key is None where there is none that can be sent.
 
     Raises:
-        SettingError: for the first value that can't be used, a key that is missing aside.
+        SettingError: for the first value that can't be used, a key aside that is not needed.
         TypeError: for an argument that is no setting.
     """
-    return _made(ExporterSettings, given or {}, environ)
+    return _made(ExporterSettings, given or {}, environ, needs_key=needs_key)
 
 
 def make_score_exporter_settings(
@@ -224,21 +235,31 @@ def make_score_exporter_settings(
 
 
 def _made(
-    settings: type[_Settings], given: Mapping[str, Any], environ: Mapping[str, str] | None
+    settings: type[_Settings],
+    given: Mapping[str, Any],
+    environ: Mapping[str, str] | None,
+    *,
+    needs_key: bool = False,
 ) -> _Settings:
     found = read_settings(settings, given, environ)
     source = API_KEY_VARIABLE if given.get("api_key") is None else "api_key"
-    found["api_key"] = _usable_key(found["api_key"] or "", source, found["endpoint"])
+    key = found["api_key"] or ""
+    problem = key_problem(key)
+    if problem and not key and is_loopback(urlsplit(found["endpoint"]).hostname or ""):
+        key, problem = _KEY_FOR_THIS_MACHINE, ""
+    if problem and needs_key and key:
+        raise SettingError(source, "…", f"it {problem}")
+    if problem and needs_key:
+        remedy = "set it to a key of your Helicone organization that may write"
+        raise MissingSetting(source, remedy)
+    if problem:
+        _warn_of_key(source, problem)
+    found["api_key"] = None if problem else key
     return settings(**found)
 
 
-def _usable_key(key: str, source: str, endpoint: str) -> str | None:
-    """Return the key. One that is missing or can't be sent is no reason to stop an application."""
-    if is_header_value(key):
-        return key
-    if not key and is_loopback(urlsplit(endpoint).hostname or ""):
-        return _KEY_FOR_THIS_MACHINE
-    problem = "has characters that no HTTP header can hold" if key else "is missing"
+def _warn_of_key(source: str, problem: str) -> None:
+    """Say it once: a key that can't be sent is no reason to stop an application."""
     warn_once(
         f"api-key:{problem}",
         "Nothing is logged to Helicone: the API key (%s) %s. Set HELICONE_API_KEY, or the"
@@ -246,4 +267,3 @@ def _usable_key(key: str, source: str, endpoint: str) -> str | None:
         source,
         problem,
     )
-    return None

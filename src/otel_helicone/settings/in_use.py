@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add",
+    "any_in_use",
     "gateway_in_use",
     "injecting",
-    "is_any_in_use",
     "is_gateway",
     "is_helicone",
+    "is_in_use",
     "remove",
     "settings_in_use",
 ]
@@ -53,9 +54,14 @@ def _remove(gone: ref[SpanProcessor]) -> None:
     _known_origins.clear()
 
 
-def is_any_in_use() -> bool:
+def any_in_use() -> bool:
     """Return whether any processor is in use."""
     return bool(_processors)
+
+
+def is_in_use(processor: object) -> bool:
+    """Return whether something is one of the processors in use."""
+    return any(known() is processor for known, _ in _processors)
 
 
 def injecting() -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from otel_helicone.primitives.header_names import API_KEY_PATTERN
 from otel_helicone.settings.checks import (
     PORT,
     as_bool,
@@ -49,6 +51,16 @@ def _several(value: object) -> tuple[str, ...]:
     if not isinstance(texts, (list, tuple)) or not all(isinstance(one, str) for one in texts):
         raise WrongValue("give a list of texts")
     return tuple(word for one in texts for word in one.replace(",", " ").split())
+
+
+def _keys(value: object) -> tuple[str, ...]:
+    keys = _several(value)
+    if all(re.fullmatch(API_KEY_PATTERN, key) for key in keys):
+        return keys
+    raise WrongValue(
+        "give keys of the form sk-helicone-xxxxxxx-xxxxxxx-xxxxxxx-xxxxxxx, lower-case letters and"
+        " digits for each x"
+    )
 
 
 def _latency(value: object) -> float:
@@ -178,7 +190,7 @@ class ServeSettings:
     api_keys: tuple[str, ...] = setting(
         "HELICONE_LOCAL_API_KEYS",
         "a Helicone key that is known here, may be given more than once",
-        kind=Kind(str, _several),
+        kind=Kind(str, _keys),
         default=(),
         default_text="every well-formed key, or beyond this machine one that is made up and"
         " printed",

@@ -31,7 +31,7 @@ from otel_helicone.settings.checks import (
     SECRET,
     address,
     imported,
-    is_header_value,
+    key_problem,
     pairs_or_words,
     properties_row,
     property_name,
@@ -304,9 +304,9 @@ def _route(
     parsed = urlsplit(where)
     host = normal_host(parsed.hostname) if parsed.hostname else None
     api_key: str | None = found["api_key"]
-    if api_key and not is_header_value(api_key):
-        remedy = "it has characters that no HTTP header can hold"
-        raise SettingError("api_key", "…", remedy)
+    if api_key and (problem := key_problem(api_key)):
+        source = "HELICONE_API_KEY" if given.get("api_key") is None else "api_key"
+        raise SettingError(source, "…", f"it {problem}")
     if not api_key and (host is None or not is_loopback(host)):
         is_given = given.get("gateway") is not None
         raise SettingError(

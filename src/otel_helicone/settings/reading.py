@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 __all__ = [
     "Kind",
+    "MissingSetting",
     "Setting",
     "SettingError",
     "WrongValue",
@@ -40,6 +41,13 @@ class SettingError(ValueError):
         except Exception:  # an object of the application's
             shown = object.__repr__(value)
         super().__init__(f"{setting}={shown} can't be used: {remedy}")
+
+
+class MissingSetting(SettingError):
+    """A setting that is needed has no value; the message names it, and what to set it to."""
+
+    def __init__(self, setting: str, remedy: str) -> None:
+        ValueError.__init__(self, f"{setting} is not set: {remedy}")
 
 
 class WrongValue(ValueError):

@@ -21,7 +21,7 @@ _HARMLESS: Final = ("GET", "HEAD", "OPTIONS")
 # These look at the key themselves, and answer as Helicone does.
 _OF_LOGS: Final = tuple(f"/{endpoint}/" for endpoint in WORKER_PROVIDERS)
 # Applications speak with these; everything else is for people with a browser.
-_FOR_APPLICATIONS: Final = ("/v1/", "/healthz", *_OF_LOGS)
+_FOR_APPLICATIONS: Final = ("/v1/", "/run/", "/healthz", *_OF_LOGS)
 _WITHOUT_LOGIN: Final = ("/healthz", "/login", "/static/")
 _PAGE_HEADERS: Final = {
     # What is shown comes from prompts: nothing in it may run, load or send anything.

@@ -24,6 +24,11 @@ class ApiKeys:
         """
         self._keys = None if keys is None else frozenset(keys)
 
+    @property
+    def are_any(self) -> bool:
+        """Whether every well-formed key is known."""
+        return self._keys is None
+
     @staticmethod
     def is_well_formed(key: str) -> bool:
         """Whether a text has the form of a key, ``sk-helicone-`` and four groups of seven."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from otel_helicone.local.storage.columns import (
     BODY_COLUMNS,
     REQUEST_COLUMNS,
     Cell,
+    microseconds,
     record_of,
     session_of,
 )
@@ -110,6 +112,19 @@ class Store:
                 named = "AND session_name = ?"
             where = f"WHERE session IN (SELECT number FROM session WHERE session_id = ? {named})"
         return self._requests(f"{where} ORDER BY started_at, request.row", values, bodies=bodies)
+
+    def requests_in_no_session(self, since: datetime) -> int:
+        """Return how many requests without a session id have come in.
+
+        Args:
+            since: count those that came in then or later.
+        """
+        ((count,),) = self._rows(
+            "SELECT count(*) FROM request WHERE started_at >= ?"
+            " AND session IN (SELECT number FROM session WHERE session_id = '')",
+            [microseconds(since)],
+        )
+        return int(count)
 
     def each_request(self, session_id: str | None = None) -> Iterator[RequestRecord]:
         """Return the requests one by one, so that a large store needs no large memory.

@@ -1,0 +1,1 @@
+"""What ``otel-helicone run`` is made of: a program, its environment, and what it left behind."""
