@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from otel_helicone.injection import gateway_calls
 from otel_helicone.primitives.after_fork import ForkedLock
 from otel_helicone.primitives.log_once import log_failure_once, warn_once
+from otel_helicone.registration.worker_processes import flush_at_the_end
 from otel_helicone.session_context import finished
 from otel_helicone.settings.exporter import (
     ExporterOptions,
@@ -100,6 +101,7 @@ class HeliconeSpanExporter(SpanExporter):
         self._wanted = speaks_any if settings.include == "calls" else _every_span
         finished.want(self._wanted)
         gateway_calls.want()
+        flush_at_the_end(self, settings.timeout)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Log finished spans. Called by a span processor of the SDK; never raises.
