@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from otel_helicone.local.server import LocalHelicone
@@ -402,6 +403,73 @@ def test_a_worker_ends_though_helicone_does_not_answer(jobs: Jobs, deaf: str) ->
     jobs.run(WITHOUT_AN_ANSWER, HELICONE_ENDPOINT=deaf, HELICONE_TIMEOUT="0.5")
 
 
+# --- servers that are stopped ---------------------------------------------------------------------
+
+WSGI = """
+from application import handle
+
+
+def app(environ, start_response):
+    handle(environ["PATH_INFO"].strip("/"))
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+ASGI = """
+import asyncio
+from contextlib import asynccontextmanager
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from application import handle, helicone
+
+
+def ask(request):
+    handle(request.path_params["name"])
+    return PlainTextResponse("ok")
+
+
+@asynccontextmanager
+async def lifespan(app):
+    yield
+    await asyncio.to_thread(helicone.force_flush)
+
+
+app = Starlette(routes=[Route("/{name}", ask)], lifespan=lifespan)
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "command"),
+    [
+        (WSGI, "gunicorn -w 1 -b 127.0.0.1:PORT --no-control-socket program:app"),
+        (ASGI, "uvicorn program:app --port PORT"),
+        (
+            ASGI,
+            "gunicorn -k uvicorn_worker.UvicornWorker -w 1 -b 127.0.0.1:PORT --no-control-socket"
+            " program:app",
+        ),
+    ],
+    ids=["gunicorn", "uvicorn", "gunicorn with uvicorn's worker"],
+)
+def test_a_server_that_is_stopped_loses_nothing(jobs: Jobs, program: str, command: str) -> None:
+    require("gunicorn")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    jobs.write(program=program)
+    with jobs.running("-m", *command.replace("PORT", port).split()) as process:
+        while True:
+            assert process.poll() is None, "the server ended by itself"
+            try:
+                httpx2.get(f"http://127.0.0.1:{port}/r1", timeout=SECONDS_TO_HANG)
+                break
+            except httpx2.ConnectError:
+                time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=SECONDS_TO_HANG)
+    assert jobs.rows() == both("r1")
+
+
 # --- Celery ---------------------------------------------------------------------------------------
 
 TASKS = """
@@ -443,14 +511,16 @@ for number in range(4):
 
 
 @contextmanager
-def celery_worker(jobs: Jobs, *options: str, **more: str) -> Iterator[subprocess.Popen[str]]:
+def celery_worker(
+    jobs: Jobs, *options: str, way: str = "setup", **more: str
+) -> Iterator[subprocess.Popen[str]]:
     """Run a worker of Celery that has done four tasks."""
     require("celery")
     (jobs.folder / "broker" / "control").mkdir(parents=True)
     jobs.write(tasks=TASKS, send=SEND)
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     command = ["-m", "celery", "-A", "tasks", "worker", *quiet, *options]
-    with jobs.running(*command, **more) as process:
+    with jobs.running(*command, way=way, **more) as process:
         subprocess.run(
             [sys.executable, "send.py"],
             cwd=jobs.folder,
@@ -466,12 +536,20 @@ def celery_worker(jobs: Jobs, *options: str, **more: str) -> Iterator[subprocess
 
 
 @pytest.mark.parametrize(
-    ("pool", "late"), [("prefork", ""), ("prefork", "late"), ("threads", ""), ("solo", "")]
+    ("pool", "way", "late"),
+    [
+        ("prefork", "setup", ""),
+        ("prefork", "own processors", "late"),
+        ("prefork", "no code", ""),
+        ("threads", "setup", ""),
+        ("solo", "setup", ""),
+    ],
 )
 def test_a_worker_of_celery_that_is_stopped_loses_nothing(
-    jobs: Jobs, pool: str, late: str
+    jobs: Jobs, pool: str, way: str, late: str
 ) -> None:
-    with celery_worker(jobs, "--pool", pool, "-c", "2", TEST_LATE=late) as process:
+    options = ["--pool", pool, "-c", "2"]
+    with celery_worker(jobs, *options, way=way, TEST_LATE=late) as process:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=SECONDS_TO_HANG)
     assert jobs.rows() == both("r0", "r1", "r2", "r3")
