@@ -442,13 +442,9 @@ app = Starlette(routes=[Route("/{name}", ask)], lifespan=lifespan)
 @pytest.mark.parametrize(
     ("program", "command"),
     [
-        (WSGI, "gunicorn -w 1 -b 127.0.0.1:PORT --no-control-socket program:app"),
+        (WSGI, "gunicorn -b 127.0.0.1:PORT program:app"),
         (ASGI, "uvicorn program:app --port PORT"),
-        (
-            ASGI,
-            "gunicorn -k uvicorn_worker.UvicornWorker -w 1 -b 127.0.0.1:PORT --no-control-socket"
-            " program:app",
-        ),
+        (ASGI, "gunicorn -k uvicorn_worker.UvicornWorker -b 127.0.0.1:PORT program:app"),
     ],
     ids=["gunicorn", "uvicorn", "gunicorn with uvicorn's worker"],
 )
@@ -457,7 +453,8 @@ def test_a_server_that_is_stopped_loses_nothing(jobs: Jobs, program: str, comman
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     jobs.write(program=program)
-    with jobs.running("-m", *command.replace("PORT", port).split()) as process:
+    quiet = {"GUNICORN_CMD_ARGS": "--no-control-socket"}
+    with jobs.running("-m", *command.replace("PORT", port).split(), **quiet) as process:
         while True:
             assert process.poll() is None, "the server ended by itself"
             try:
@@ -622,7 +619,9 @@ def wait_until_frozen(process: subprocess.Popen[str]) -> None:
 def in_function(*names: str) -> Counter[tuple[str | None, str | None]]:
     """Give the rows of some invocations: the root is the span of the function."""
     return Counter(
-        ("weather", f"/weather/handle {name}{step}") for name in names for step in ("", "/and again")
+        ("weather", f"/weather/handle {name}{step}")
+        for name in names
+        for step in ("", "/and again")
     )
 
 
@@ -636,9 +635,7 @@ def in_function(*names: str) -> Counter[tuple[str | None, str | None]]:
     ],
     ids=["setup", "layer", "own processors", "no code"],
 )
-def test_a_function_has_sent_everything_when_it_is_frozen(
-    jobs: Jobs, way: str, begin: str
-) -> None:
+def test_a_function_has_sent_everything_when_it_is_frozen(jobs: Jobs, way: str, begin: str) -> None:
     require("opentelemetry.instrumentation.aws_lambda")
     jobs.write(function=FUNCTION, program=begin + RUNTIME)
     lambdas = {"AWS_LAMBDA_FUNCTION_NAME": "weather", "_HANDLER": "function.handler"}

@@ -35,14 +35,15 @@ _processors: Final[WeakSet[SpanProcessor]] = WeakSet()
 
 
 class _Worker:
-    """What was arranged for the process of a worker; a fork inherits it."""
+    """What is arranged for the end of this process; a fork inherits it."""
 
     def __init__(self) -> None:
         self.is_announced = False
+        self.is_connected = False
         self.finalizer: Any = None
 
     def arrange(self) -> None:
-        """Have the end of this process, if it is a worker's, flush the exporters."""
+        """Have the end of this process, or of one forked from it, flush the exporters."""
         if not _seconds:
             return
         try:
@@ -56,10 +57,12 @@ class _Worker:
                 if sys.modules["multiprocessing.process"].parent_process() is not None:
                     self.add_finalizer()
             signals = sys.modules.get("celery.signals")
-            if signals is not None:
-                signals.worker_process_shutdown.connect(
-                    _flush, weak=False, dispatch_uid="otel-helicone"
-                )
+            if signals is not None and not self.is_connected:
+                signal = signals.worker_process_shutdown
+                # One that was held at the moment of a fork stays so in the child.
+                if not signal.lock.locked():
+                    signal.connect(_flush, weak=False, dispatch_uid="otel-helicone")
+                    self.is_connected = True
         except Exception:
             log_failure_once("preparing for the end of a worker process")
 
@@ -115,7 +118,8 @@ def _flush(*_arguments: object, **_named: object) -> None:
 def _flush_all(deadline: float) -> None:
     try:
         exporters = list(_seconds)
-        for flushed in (*_processors_of(exporters), *exporters):
+        left: list[SpanProcessor | SpanExporter] = [*_processors_of(exporters), *exporters]
+        for flushed in left:
             milliseconds = round(1000 * (deadline - time.monotonic()))
             if milliseconds > 0:
                 flushed.force_flush(milliseconds)
