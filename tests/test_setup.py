@@ -98,6 +98,31 @@ def test_with_export_calls_are_logged_at_their_place(
     assert (row.session_name, row.session_path) == ("parent", "/parent")
 
 
+@pytest.mark.parametrize("flush", ["of what setup() made", "of the provider"])
+def test_a_flush_sends_calls_that_wait_for_their_content(
+    provider: TracerProvider, helicone: LocalHelicone, flush: str
+) -> None:
+    made = otel_helicone.setup(
+        tracer_provider=provider, export=True, api_key=KEY, endpoint=helicone.url
+    )
+    tracer = provider.get_tracer("app")
+    with tracer.start_as_current_span("request"):
+        tracer.start_span("chat gpt-4o-mini", attributes={"gen_ai.operation.name": "chat"}).end()
+        flushed = made if flush == "of what setup() made" else provider
+        assert flushed.force_flush()
+        helicone.settle()
+        (row,) = helicone.store.requests()
+        assert (row.session_name, row.session_path) == ("request", "/request")
+    made.shutdown()
+
+
+def test_a_flush_without_an_exporter_has_nothing_to_do(provider: TracerProvider) -> None:
+    made = otel_helicone.setup(tracer_provider=provider)
+    assert made.force_flush()
+    made.shutdown()
+    assert made.force_flush()
+
+
 def test_a_second_call_adds_nothing(provider: TracerProvider, helicone: LocalHelicone) -> None:
     def call() -> Setup:
         return otel_helicone.setup(

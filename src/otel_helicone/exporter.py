@@ -23,6 +23,7 @@ from otel_helicone.settings.exporter import (
     make_exporter_settings,
 )
 from otel_helicone.settings.reading import documented
+from otel_helicone.worker_processes import flush_at_the_end
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
@@ -100,6 +101,7 @@ class HeliconeSpanExporter(SpanExporter):
         self._wanted = speaks_any if settings.include == "calls" else _every_span
         finished.want(self._wanted)
         gateway_calls.want()
+        flush_at_the_end(self, settings.timeout)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Log finished spans. Called by a span processor of the SDK; never raises.

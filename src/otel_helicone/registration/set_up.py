@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final, Unpack
@@ -27,9 +28,12 @@ from otel_helicone.settings.processor import (
     make_processor_settings,
 )
 from otel_helicone.settings.reading import SettingError, documented, rows_of
+from otel_helicone.worker_processes import note_processor
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
+
+    from otel_helicone.exporter import HeliconeSpanExporter
 
 __all__ = ["Setup", "setup"]
 
@@ -58,6 +62,29 @@ class Setup:
         self.tracer_provider = tracer_provider
         self._processors = tuple(processors)
 
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Export now what has ended, such as before the process is frozen; never raises.
+
+        Each export ends within the exporter's ``timeout``. Processors and exporters of others are
+        left alone; ``tracer_provider.force_flush()`` flushes those too.
+
+        Args:
+            timeout_millis: how long calls that wait for their content, and exports that are under
+                way, may take, in milliseconds.
+
+        Returns:
+            Whether everything was flushed; True without ``export=True``.
+
+        Added in 0.2.0.
+        """
+        try:
+            # All of them, not only up to the first that fails.
+            flushed = [processor.force_flush(timeout_millis) for processor in self._processors]
+        except Exception:
+            log_failure_once("flushing what setup() made")
+            return False
+        return all(flushed)
+
     def shutdown(self) -> None:
         """Export what is left, and take everything off the provider again; never raises.
 
@@ -77,6 +104,33 @@ class Setup:
 
     def __repr__(self) -> str:
         return f"<Setup of {self.tracer_provider!r}>"
+
+
+class _Batches(BatchSpanProcessor):
+    """A batch processor whose flush reaches the exporter, as OpenTelemetry specifies it.
+
+    The SDK's ends once the exporter has got the spans; then calls still wait for their content.
+    """
+
+    def __init__(self, exporter: HeliconeSpanExporter) -> None:
+        super().__init__(exporter)
+        self._exporter = exporter
+
+    def force_flush(self, timeout_millis: int | None = None) -> bool:
+        """Export the spans, and then what the exporter holds back.
+
+        Args:
+            timeout_millis: how long it may take, in milliseconds.
+
+        Returns:
+            Whether everything was flushed in that time.
+        """
+        milliseconds = 30_000 if timeout_millis is None else timeout_millis
+        deadline = time.monotonic() + milliseconds / 1000
+        is_flushed = super().force_flush(milliseconds)
+        left = round(1000 * (deadline - time.monotonic()))
+        # Calls that are let go with no time left would be lost.
+        return left > 0 and self._exporter.force_flush(left) and is_flushed
 
 
 _lock: Final = threading.RLock()
@@ -157,7 +211,9 @@ def setup(
             from otel_helicone.exporter import HeliconeSpanExporter
 
             exporter = HeliconeSpanExporter(meter_provider=meter_provider, **of_exporter)
-            processors.append(RemovableProcessor(BatchSpanProcessor(exporter)))
+            batches = _Batches(exporter)
+            note_processor(batches)
+            processors.append(RemovableProcessor(batches))
         for processor in processors:
             provider.add_span_processor(processor)
         made = Setup(provider, processors)
