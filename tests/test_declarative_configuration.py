@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import propagate, trace
 from opentelemetry.sdk.trace import TracerProvider
 
 from otel_helicone import HeliconeInstrumentor, HeliconeSpanExporter, SettingError
@@ -38,6 +38,8 @@ def configure(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, helicone: LocalHelicone
 ) -> Iterator[Configure]:
     """Configure the SDK from the text of a file, as a fresh process does."""
+    # A file without propagators sets one that gives no context.
+    monkeypatch.setattr(propagate, "_HTTP_TEXT_FORMAT", propagate.get_global_textmap())
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
     monkeypatch.setattr(trace, "_TRACER_PROVIDER_SET_ONCE", type(trace._TRACER_PROVIDER_SET_ONCE)())
     monkeypatch.setenv("KEY_OF_HELICONE", KEY)

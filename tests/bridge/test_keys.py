@@ -182,7 +182,7 @@ def test_any_number_of_unknown_keys_keeps_nobody_from_sending(
         goes = one_call("shop")
         bridge.send(goes)
         assert helicone.wait_for(goes) == [SHOP]
-        assert bridge.metrics()["logs_waiting"] == 20
+        until(lambda: bridge.metrics()["logs_waiting"] == 20)
     assert len(caplog.records) == 3
 
 
@@ -298,7 +298,10 @@ def test_a_replay_ends_where_a_key_is_missing(
     ("content", "reason"),
     [
         ("shop\n", "line 1 is not `name=key`"),
-        ("# one\n\nshop=two words\n", "line 3 is not `name=key`"),
+        (
+            "# one\n\nshop=two words\n",
+            "the key in line 3 has characters that no HTTP header can hold",
+        ),
         ("=sk-secret\n", "line 1 is not `name=key`"),
         ("shop=\n", "line 1 is not `name=key`"),
     ],

@@ -9,7 +9,6 @@ import time
 from typing import Final
 
 from aiohttp import web
-from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from otel_helicone.bridge.assembly import Assembler
 from otel_helicone.bridge.grpc_receiver import GRPCReceiver
@@ -27,6 +26,7 @@ from otel_helicone.bridge.stored import Added, SpoolFull
 from otel_helicone.bridge.tls import ServerCertificate
 from otel_helicone.bridge.troubles import Troubles
 from otel_helicone.bridge.weight import check_spans, check_weight
+from otel_helicone.delivery.loop_thread import make_own_context
 from otel_helicone.primitives.log_once import log_failure_once
 from otel_helicone.settings.bridge import OFF, BridgeSettings
 from otel_helicone.settings.reading import SettingError
@@ -117,8 +117,7 @@ class Bridge:
             await self._close()
             raise
         self._assembling.start()
-        with suppress_instrumentation():
-            self._sending = asyncio.create_task(self._senders.run())
+        self._sending = self._loop.create_task(self._senders.run(), context=make_own_context())
         self._watching = asyncio.create_task(self._watch_files())
 
     async def _watch_files(self) -> None:

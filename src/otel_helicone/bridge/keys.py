@@ -12,7 +12,7 @@ from typing import Final
 
 from otel_helicone.bridge.watched_files import WatchedFiles
 from otel_helicone.settings.bridge import BridgeSettings
-from otel_helicone.settings.checks import is_header_value
+from otel_helicone.settings.checks import key_problem
 from otel_helicone.settings.reading import SettingError
 
 __all__ = ["DEFAULT_KEY_NAME", "Keys"]
@@ -102,9 +102,11 @@ def _of_file(path: Path) -> dict[str, str]:
         if not line or line.startswith("#"):
             continue
         name, _, key = (part.strip() for part in line.partition("="))
-        if not name or not is_header_value(key):
-            # Not the line itself: it may have a key in it.
+        # Not the line itself: it may have a key in it.
+        if not name or not key:
             raise _WrongKey(f"line {number} is not `name=key`")
+        if problem := key_problem(key):
+            raise _WrongKey(f"the key in line {number} {problem}")
         keys[name] = key
     return keys
 
@@ -116,7 +118,7 @@ def _of_folder(path: Path) -> dict[str, str]:
         if file.name.startswith(".") or not file.is_file():
             continue
         key = file.read_text("utf-8").strip()
-        if not is_header_value(key):
-            raise _WrongKey(f"the file {file.name} holds no key")
+        if problem := key_problem(key):
+            raise _WrongKey(f"the key in the file {file.name} {problem}")
         keys[file.name] = key
     return keys

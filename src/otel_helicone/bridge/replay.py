@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from opentelemetry.instrumentation.utils import suppress_instrumentation
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -45,6 +44,7 @@ from otel_helicone.bridge.telemetry_files import (
 )
 from otel_helicone.bridge.troubles import Troubles
 from otel_helicone.bridge.weight import TooMuch
+from otel_helicone.delivery.loop_thread import make_own_context
 from otel_helicone.settings.bridge import BridgeSettings, make_bridge_settings, spool_path
 from otel_helicone.settings.reading import SettingError
 
@@ -109,8 +109,7 @@ class _Replay:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._on_signal)
-        with suppress_instrumentation():
-            sending = asyncio.create_task(self._senders.run())
+        sending = loop.create_task(self._senders.run(), context=make_own_context())
         console = Console(stderr=True)
         try:
             with Progress(

@@ -15,10 +15,24 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from otel_helicone.delivery.first_imports import import_all
 
-__all__ = ["LoopThread"]
+__all__ = ["LoopThread", "make_own_context"]
 
 # What a forked process inherited is never freed there: destructors would act on it.
 _inherited: Final[list[object]] = []
+
+
+def make_own_context() -> contextvars.Context:
+    """Return a context in which nothing is traced, and that has no span and no session.
+
+    For requests of this library's own: those of an application that is traced in the same process
+    are none of theirs.
+    """
+
+    def suppressed() -> contextvars.Context:
+        with suppress_instrumentation():
+            return contextvars.copy_context()
+
+    return contextvars.Context().run(suppressed)
 
 
 class LoopThread:
@@ -71,11 +85,7 @@ class LoopThread:
                 self.loop.close()
 
     def _prepare_here(self) -> None:
-        def suppressed() -> contextvars.Context:
-            with suppress_instrumentation():
-                return contextvars.copy_context()
-
-        self._context = self._context.run(suppressed)
+        self._context = make_own_context()
 
     @property
     def is_current(self) -> bool:

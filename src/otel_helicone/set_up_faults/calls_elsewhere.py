@@ -32,7 +32,8 @@ def notice_call_elsewhere(request: Request, response: Response) -> None:
             return
         url = request.url
         if is_loopback(url.host):
-            if "helicone-id" in response.headers:
+            # With an exporter, a call that stays out of the session is logged into it all the same.
+            if "helicone-id" in response.headers and not finished.wanted:
                 place = url.host if url.port is None else f"{url.host}:{url.port}"
                 UNNAMED_GATEWAY.say(place)
         elif _key_is_unused() and _is_provider(url):

@@ -13,7 +13,7 @@ from otel_helicone.primitives.hosts import is_loopback
 from otel_helicone.settings.checks import (
     FLAG,
     PORT,
-    is_header_value,
+    key_problem,
     number,
     number_between,
     text,
@@ -78,7 +78,7 @@ def _key_pairs(given: str) -> object:
 
 def _keys(value: object) -> Mapping[str, str]:
     if not isinstance(value, Mapping) or not all(
-        isinstance(name, str) and isinstance(key, str) and name and is_header_value(key)
+        isinstance(name, str) and isinstance(key, str) and name and not key_problem(key)
         for name, key in value.items()
     ):
         raise WrongValue("give names and keys, `shop=sk-…,search=sk-…`")
