@@ -14,12 +14,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as OTLPSpan
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, set_span_in_context
 
 from otel_helicone import HeliconeSpanProcessor
+from otel_helicone.bridge.spans import arrivals_of, origin_of, readable
 from otel_helicone.dialects.cut_json import CUT_MARK, parse_cut_json
 from otel_helicone.dialects.describe import speaks_any
 from otel_helicone.logs.record import LogRecord
@@ -247,3 +250,31 @@ def test_a_text_that_is_not_the_beginning_of_json_is_left_alone(text: str) -> No
 )
 def test_no_other_text_is_taken_for_it(text: str) -> None:
     assert parse_cut_json(text) is None
+
+
+# --- through the bridge ---------------------------------------------------------------------------
+
+
+def received(spans: list[ReadableSpan]) -> list[ReadableSpan]:
+    """Return spans as the bridge has them, which were sent to it by OpenTelemetry's exporter."""
+    return [
+        readable(OTLPSpan.FromString(one.content), one.traits, origin_of(one.origin))
+        for one in arrivals_of(encode_spans(spans), want_all=False)
+        if one is not None
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "logs" in case(name)["expect"]])
+def test_the_bridge_logs_what_is_left_too(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    expected = case(name)["expect"]
+    (record,) = Translator().records(received(played(name).spans()))
+    if "answer" in expected:
+        assert answer(record) == expected["answer"]
+        assert record.response["usage"]["completion_tokens"] == expected["usage"]["output"]
+    if "answer_starts" in expected:
+        assert answer(record).startswith(expected["answer_starts"])
+        assert answer(record).endswith(CUT_MARK)
+    if "last_message" in expected:
+        assert messages(record)[-1] == expected["last_message"]
+    assert expected.get("not_message") not in messages(record)
+    assert expected.get("says", "") in caplog.text

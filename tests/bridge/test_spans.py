@@ -372,3 +372,16 @@ def test_a_span_without_resource_and_scope_has_empty_ones() -> None:
     assert found is not None
     origin = origin_of(found.origin)
     assert (dict(origin.resource.attributes), origin.scope.name) == ({}, "")
+
+
+def test_what_the_sdk_of_a_span_has_dropped_is_told() -> None:
+    wanted = attributes(gen_ai__system=text("openai"))
+    sent = span(attributes=wanted, dropped_attributes_count=7, dropped_events_count=3)
+    found = read_again(arrival(sent))
+    assert (found.dropped_attributes, found.dropped_events) == (7, 3)
+
+
+def test_where_a_span_started_is_kept_of_one_that_is_not_wanted() -> None:
+    noted = "0" * 31 + "7-" + "0" * 15 + "9"
+    kept = arrival(span(attributes=attributes(helicone__session__parent=text(noted))))
+    assert dict(read_again(kept).attributes or {}) == {"helicone.session.parent": noted}

@@ -28,6 +28,7 @@ from otel_helicone.primitives.attribute_names import (
     HELICONE_REQUEST_ID,
     HELICONE_SESSION_ID,
     HELICONE_SESSION_NAME,
+    HELICONE_SESSION_PARENT,
     HELICONE_SESSION_PATH,
 )
 
@@ -45,6 +46,7 @@ _STRUCTURAL: Final = frozenset(
         HELICONE_REQUEST_ID,
         HELICONE_SESSION_ID,
         HELICONE_SESSION_NAME,
+        HELICONE_SESSION_PARENT,
         HELICONE_SESSION_PATH,
         "http.response.status_code",
         "http.status_code",
@@ -241,7 +243,9 @@ def readable(span: OTLPSpan, traits: int, origin: Origin) -> ReadableSpan:
         # The SDK warns of a description beside any other status than an error.
         described = code is StatusCode.ERROR and span.status.message
         status = Status(code, span.status.message if described else None)
-    return ReadableSpan(
+    return _ReceivedSpan(
+        span.dropped_attributes_count,
+        span.dropped_events_count,
         name=span.name,
         context=SpanContext(trace_id, int.from_bytes(span.span_id, "big"), False, flags),
         parent=parent,
@@ -257,6 +261,23 @@ def readable(span: OTLPSpan, traits: int, origin: Origin) -> ReadableSpan:
         start_time=span.start_time_unix_nano,
         end_time=span.end_time_unix_nano,
     )
+
+
+class _ReceivedSpan(ReadableSpan):
+    """A span as it was received, which tells what the SDK that made it has dropped."""
+
+    def __init__(self, dropped_attributes: int, dropped_events: int, **told: Any) -> None:
+        super().__init__(**told)
+        self._dropped_attributes = dropped_attributes
+        self._dropped_events = dropped_events
+
+    @property
+    def dropped_attributes(self) -> int:
+        return self._dropped_attributes
+
+    @property
+    def dropped_events(self) -> int:
+        return self._dropped_events
 
 
 def _attributes(attributes: Iterable[KeyValue]) -> dict[str, Any]:
