@@ -66,9 +66,9 @@ CONVERSATION_ATTRIBUTES: Final = (
 )
 """Where frameworks and instrumentations write the id of a conversation, the most exact first.
 
-OpenTelemetry's GenAI conventions have the first, which Google's ADK, OpenAI's agents and Pydantic
-AI write. OpenInference has the second: for ``using_session``, Agno's ``session_id`` and LangGraph's
-``thread_id`` for some. The others are Langfuse's and Traceloop's.
+OpenTelemetry's GenAI conventions have the first, which Google's ADK and Pydantic AI write.
+OpenInference has the second, for ``using_session``, Agno's ``session_id`` and LangGraph's
+``thread_id``. The others are Langfuse's and Traceloop's.
 """
 
 _NO_PROPERTIES: Final[Mapping[str, str]] = MappingProxyType({})
