@@ -395,8 +395,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
     return install
 
 
-def frameworks(doctor: Doctor) -> dict[str, dict[str, Any]]:
-    found: list[dict[str, Any]] = doctor("--json").json["installed"]["frameworks"]
+def frameworks(doctor: Doctor, **environ: str) -> dict[str, dict[str, Any]]:
+    found: list[dict[str, Any]] = doctor("--json", **environ).json["installed"]["frameworks"]
     return {one["name"]: one for one in found}
 
 
@@ -431,6 +431,18 @@ def test_a_framework_that_makes_spans_itself_needs_nothing(
 ) -> None:
     install("google-adk", "2.13.0")
     assert frameworks(doctor)["Google ADK"]["instrumentation"] == "its own spans"
+
+
+def test_spans_of_its_own_may_have_to_be_switched_on(
+    doctor: Doctor, install: Callable[..., None]
+) -> None:
+    install("semantic-kernel", "1.45.0")
+    variable = "SEMANTICKERNEL_EXPERIMENTAL_GENAI_ENABLE_OTEL_DIAGNOSTICS_SENSITIVE"
+    found = frameworks(doctor)["Semantic Kernel"]
+    assert found["instrumentation"] is None
+    assert found["remark"] == f"for the tree of its runs, {variable}=true"
+    found = frameworks(doctor, **{variable: "true"})["Semantic Kernel"]
+    assert found["instrumentation"] == "its own spans"
 
 
 @pytest.mark.parametrize(

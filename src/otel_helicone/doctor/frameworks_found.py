@@ -27,8 +27,8 @@ class Framework:
         name: what it is called.
         package: the package whose version counts.
         instrumentations: the packages that make spans of its runs, the best tried first.
-        own_spans: what has to be set for its own spans, empty where they need nothing; None where
-            it makes none.
+        own_spans: what has to be done for its own spans, such as ``VARIABLE=value``; empty where
+            they need nothing, None where it makes none.
     """
 
     name: str
@@ -60,8 +60,8 @@ FRAMEWORKS: Final = (
     Framework("smolagents", "smolagents", _openinference("smolagents")),
     Framework("DSPy", "dspy", _openinference("dspy")),
     Framework("Agno", "agno", (*_openinference("agno"), "opentelemetry-instrumentation-agno")),
-    Framework("AutoGen", "autogen-agentchat", _openinference("autogen-agentchat"), own_spans=""),
-    Framework("AG2", "ag2", _openinference("ag2")),
+    Framework("AutoGen", "autogen-agentchat", _openinference("autogen-agentchat")),
+    Framework("AG2", "ag2", own_spans="TelemetryMiddleware(agent_name=…) on each agent"),
     Framework(
         "Semantic Kernel",
         "semantic-kernel",
@@ -83,12 +83,7 @@ FRAMEWORKS: Final = (
             "opentelemetry-instrumentation-openai-agents",
         ),
     ),
-    Framework(
-        "Pydantic AI",
-        "pydantic-ai-slim",
-        _openinference("pydantic-ai"),
-        own_spans="Agent.instrument_all()",
-    ),
+    Framework("Pydantic AI", "pydantic-ai-slim", own_spans="Agent.instrument_all()"),
     Framework("Strands", "strands-agents", _openinference("strands-agents"), own_spans=""),
 )
 """The frameworks that are looked for."""
@@ -111,18 +106,23 @@ class FrameworkFound:
     remark: str
 
 
-def find_frameworks(found: Mapping[str, Distribution]) -> Iterator[FrameworkFound]:
+def find_frameworks(
+    found: Mapping[str, Distribution], environ: Mapping[str, str]
+) -> Iterator[FrameworkFound]:
     """Yield the frameworks that are installed.
 
     Args:
         found: all distributions by their normalized names.
+        environ: the environment variables.
     """
     for framework in FRAMEWORKS:
         if framework.package in found:
-            yield _look_at(framework, found)
+            yield _look_at(framework, found, environ)
 
 
-def _look_at(framework: Framework, found: Mapping[str, Distribution]) -> FrameworkFound:
+def _look_at(
+    framework: Framework, found: Mapping[str, Distribution], environ: Mapping[str, str]
+) -> FrameworkFound:
     left_out = ""
     instrumentation = None
     for name in framework.instrumentations:
@@ -136,7 +136,9 @@ def _look_at(framework: Framework, found: Mapping[str, Distribution]) -> Framewo
             f"{name} {found[name].version} is left out by opentelemetry-instrument: it needs"
             f" {_needs(conflict)}"
         )
-    if instrumentation is None and framework.own_spans == "":
+    variable, _, value = (framework.own_spans or "").partition("=")
+    has_own = framework.own_spans == "" or (value and environ.get(variable) == value)
+    if instrumentation is None and has_own:
         instrumentation = "its own spans"
     return FrameworkFound(
         name=framework.name,

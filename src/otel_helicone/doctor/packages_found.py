@@ -90,7 +90,7 @@ def look_around(environ: Mapping[str, str]) -> Installed:
     versions = {name: found[name].version for name in sorted(found)}
     return Installed(
         clients=tuple(_clients(found)),
-        frameworks=tuple(find_frameworks(found)),
+        frameworks=tuple(find_frameworks(found, environ)),
         opentelemetry={
             name: version for name, version in versions.items() if _OPENTELEMETRY.fullmatch(name)
         },
