@@ -17,12 +17,11 @@ from collections.abc import Iterator
 from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakSet
 
+from opentelemetry import trace
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from otel_helicone.primitives.log_once import log_failure_once
-from otel_helicone.registration.global_provider import current_provider
-from otel_helicone.registration.removable import RemovableProcessor
 
 __all__ = ["flush_at_the_end", "note_processor"]
 
@@ -132,17 +131,14 @@ def _processors_of(exporters: list[SpanExporter]) -> Iterator[SpanProcessor]:
     # Only these, and not the whole provider: an exporter of somebody else's that gets no answer
     # would hold the worker up. The SDK has nothing public that tells a provider's processors; where
     # these private names are missing, those that setup() made are flushed all the same.
-    active = getattr(current_provider(), "_active_span_processor", None)
+    active = getattr(trace.get_tracer_provider(), "_active_span_processor", None)
     registered: tuple[SpanProcessor, ...] = getattr(active, "_span_processors", ())
     seen: set[int] = set()
     for processor in (*registered, *_processors):
-        inner = processor.processor if isinstance(processor, RemovableProcessor) else processor
-        if inner is None or id(inner) in seen:
-            continue
-        exporter = getattr(inner, "span_exporter", None)
-        if any(exporter is known for known in exporters):
-            seen.add(id(inner))
-            yield inner
+        exporter = getattr(processor, "span_exporter", None)
+        if id(processor) not in seen and any(exporter is known for known in exporters):
+            seen.add(id(processor))
+            yield processor
 
 
 if hasattr(os, "register_at_fork"):  # Windows has no fork

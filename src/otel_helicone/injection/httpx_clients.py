@@ -17,11 +17,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 from otel_helicone.injection.answers import note_answer
+from otel_helicone.injection.calls_elsewhere import notice_call_elsewhere
 from otel_helicone.injection.headers import add_session_headers, take_off_helicone_headers
 from otel_helicone.injection.replaced_methods import Method, replace_method
 from otel_helicone.injection.routing import take_detour
 from otel_helicone.primitives.log_once import warn_once
-from otel_helicone.set_up_faults.calls_elsewhere import notice_call_elsewhere
 
 if TYPE_CHECKING:
     from otel_helicone.injection.http_types import Request, Response

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 
+from otel_helicone.injection.headers import has_sent_a_key
+from otel_helicone.injection.routing import gateway_of
 from otel_helicone.primitives.hosts import is_loopback
 from otel_helicone.primitives.log_once import log_failure_once
 from otel_helicone.session_context import finished
@@ -15,7 +17,7 @@ from otel_helicone.set_up_faults.sentences import UNNAMED_GATEWAY, UNUSED_KEY
 from otel_helicone.settings.in_use import injecting
 
 if TYPE_CHECKING:
-    from otel_helicone.injection.http_types import Request, Response, Url
+    from otel_helicone.injection.http_types import Request, Response
 
 __all__ = ["notice_call_elsewhere"]
 
@@ -36,7 +38,7 @@ def notice_call_elsewhere(request: Request, response: Response) -> None:
             if "helicone-id" in response.headers and not finished.wanted:
                 place = url.host if url.port is None else f"{url.host}:{url.port}"
                 UNNAMED_GATEWAY.say(place)
-        elif _key_is_unused() and _is_provider(url):
+        elif _key_is_unused() and gateway_of(url) is not None:
             UNUSED_KEY.say()
     except Exception:
         log_failure_once("looking at a call that did not go to Helicone")
@@ -46,12 +48,4 @@ def _key_is_unused() -> bool:
     if finished.wanted or not os.environ.get("HELICONE_API_KEY", "").strip():
         return False
     # An application may put it on its own calls.
-    from otel_helicone.injection.headers import has_sent_a_key
-
     return not key_use.is_noted() and not has_sent_a_key()
-
-
-def _is_provider(url: Url) -> bool:
-    from otel_helicone.injection.routing import gateway_of
-
-    return gateway_of(url) is not None
