@@ -53,25 +53,43 @@ def _mark(left: Any, *, is_in_text: bool) -> None:
     """Mark the end of what is left, where that is a text; take it out where it says nothing."""
     inner: Any = left
     items: Any = None
+    has_mark = False
     while isinstance(inner, (dict, list)) and inner:
         outer = inner
         key: Any = len(outer) - 1 if isinstance(outer, list) else next(reversed(outer))
-        if isinstance(outer, list) and isinstance(outer[-1], dict):
+        if items is None and _are_messages(outer):
             items = outer
         inner = outer[key]
         if isinstance(inner, str):
             if key not in _TELLING:
                 outer[key] = inner + CUT_MARK
+                has_mark = True
             elif is_in_text:
                 del outer[key]
         elif isinstance(inner, (int, float)) and not isinstance(inner, bool):
             del outer[key]
     if items is not None:
         _leave_out_without_a_role(items)
+        if not has_mark and items and isinstance(items[-1], dict):
+            _mark_message(items[-1])
+
+
+def _are_messages(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(one, dict) and "role" in one for one in value)
 
 
 def _leave_out_without_a_role(items: list[Any]) -> None:
     """Leave the last of some messages out where the cut fell before its role."""
-    *others, last = items
-    if "role" not in last and any(isinstance(one, dict) and "role" in one for one in others):
+    if isinstance(items[-1], dict) and "role" not in items[-1]:
         items.pop()
+
+
+def _mark_message(message: dict[str, Any]) -> None:
+    """Mark a message of which the cut has left no text."""
+    mark = CUT_MARK.strip()
+    if isinstance(message.get("parts"), list):
+        message["parts"].append({"type": "text", "content": mark})
+    elif isinstance(message.get("content"), list):
+        message["content"].append({"type": "text", "text": mark})
+    elif not message.get("content"):
+        message["content"] = mark
