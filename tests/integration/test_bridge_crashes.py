@@ -100,7 +100,7 @@ class Traces:
                 call(service.tracer, **{"expected.path": path})
             elif kind == "tool":
                 name = f"execute_tool {step}"
-                below = f"{path}/{name}"
+                below = f"{path}/{step}"
                 tool = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": step}
                 tool["expected.path"] = below
                 with service.tracer.start_as_current_span(name, attributes=tool):
