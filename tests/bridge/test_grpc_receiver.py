@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import socket
 import struct
 import time
@@ -257,6 +258,21 @@ def answer_to(connection: socket.socket) -> bytes:
     return b""
 
 
+def is_told(connections: list[socket.socket], text: bytes) -> bool:
+    """Return whether any of the callers is told something, once that has come or nothing more."""
+    heard = dict.fromkeys(connections, b"")
+    while not any(text in said for said in heard.values()):
+        readable, _, _ = select.select(connections, [], [], 60)
+        for connection in readable:
+            received = connection.recv(65536)
+            heard[connection] += received
+            if not received:
+                connections = [one for one in connections if one is not connection]
+        if not readable:
+            return False
+    return True
+
+
 def send_most_of_it(connection: socket.socket, length: int, deadline: float) -> int:
     """Send more of the message, as far as the bridge lets; give how much."""
     # The windows of HTTP/2, less what was sent with the call.
@@ -310,7 +326,7 @@ def test_half_sent_messages_give_way_to_whole_ones(
             while (error := refusal_of(bridge, b"")) is not None:
                 assert error.code() is grpc.StatusCode.UNAVAILABLE
         # One of those that came first was asked to come again.
-        assert b"the request took too long to arrive" in answer_to(slow[0])
+        assert is_told(slow, b"the request took too long to arrive")
         assert bridge.metrics()['requests_refused_total{reason="slow"}'] >= 1
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
