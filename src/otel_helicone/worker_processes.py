@@ -127,7 +127,7 @@ def _flush_all(deadline: float) -> None:
 
 
 def _processors_of(exporters: list[SpanExporter]) -> Iterator[SpanProcessor]:
-    """Give the span processors that hold spans for any of these exporters."""
+    """Yield the span processors that hold spans for any of these exporters."""
     # Only these, and not the whole provider: an exporter of somebody else's that gets no answer
     # would hold the worker up. The SDK has nothing public that tells a provider's processors; where
     # these private names are missing, those that setup() made are flushed all the same.

@@ -31,22 +31,22 @@ from otel_helicone.settings.bridge import BridgeSettings
 __all__ = ["Assembler"]
 
 # How much is done in one transaction.
-_MOST_TRACES: Final = 64
-_MOST_SPANS: Final = 500
+_MAX_TRACES: Final = 64
+_MAX_SPANS: Final = 500
 # Each byte of a span takes some ten of memory while its log is made.
-_MOST_BYTES: Final = 4 * 1024 * 1024
+_MAX_BYTES: Final = 4 * 1024 * 1024
 # A path shows a few dozen segments of a deep one.
 _DEEPEST: Final = 200
 # A trace in which something comes all the time, from a process that never ends its first span, is
 # never quiet. Its spans wait this many times as long, at most.
-_LONGEST_WAITS: Final = 10
+_MAX_WAITS: Final = 10
 # Of the requests below failed calls, and of the calls that were logged before a restart.
-_MOST_AROUND: Final = 1000
+_MAX_AROUND: Final = 1000
 # To look at a trace again costs about a millisecond for so many spans as wait in it.
 _SPANS_A_MILLISECOND: Final = 100
-_MOST_REMEMBERED: Final = 10_000
-_MOST_ORIGINS: Final = 2000
-_MOST_TENANTS: Final = 100
+_MAX_REMEMBERED: Final = 10_000
+_MAX_ORIGINS: Final = 2000
+_MAX_TENANTS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class StoredNames(SessionNames):
         self._new[session_id] = name
 
     def take_new(self) -> dict[str, str | None]:
-        """Give the names that were used since the last call; they count as stored then."""
+        """Return the names that were used since the last call; they count as stored then."""
         new, self._new = self._new, {}
         return {self._prefix + session_id: name for session_id, name in new.items()}
 
@@ -118,7 +118,7 @@ class _Tenant:
         is_new = trace_id not in self._remembered
         self._remembered[trace_id] = None
         self._remembered.move_to_end(trace_id)
-        if len(self._remembered) > _MOST_REMEMBERED:
+        if len(self._remembered) > _MAX_REMEMBERED:
             self._remembered.popitem(last=False)
         return is_new
 
@@ -163,10 +163,10 @@ class Assembler:
             SpoolFull: where the disk is full; nothing was changed then.
             SpoolError: where the spool can't be written.
         """
-        due = self._spool.due_traces(float("inf") if release_all else now, _MOST_TRACES)
+        due = self._spool.due_traces(float("inf") if release_all else now, _MAX_TRACES)
         if not due:
             return None
-        while len(self._tenants) > _MOST_TENANTS:
+        while len(self._tenants) > _MAX_TENANTS:
             self._tenants.popitem(last=False)
         skipped: Counter[Skipped] = Counter()
         looks: list[Look] = []
@@ -176,7 +176,7 @@ class Assembler:
             looks.append(look)
             settled += len(look.settled)
             size += look.size
-            if settled >= 2 * _MOST_SPANS or size > _MOST_BYTES:
+            if settled >= 2 * _MAX_SPANS or size > _MAX_BYTES:
                 break
         names = [
             (session_id, name, now)
@@ -203,12 +203,12 @@ class Assembler:
         look = Look(trace_id, last)
         trace = _Trace(self._spool, trace_id)
         is_complete = release_all or now >= last + self._wait
-        overdue = now - self._wait * _LONGEST_WAITS
+        overdue = now - self._wait * _MAX_WAITS
         stop = self._stops.pop(trace_id, None)
         goes_on = stop is not None and stop.last == last and not is_complete
         after, blocked = (stop.after, stop.blocked) if stop is not None and goes_on else (0, 0)
         while True:
-            rows, is_all = self._spool.waiting(trace_id, after, _MOST_SPANS, _MOST_BYTES)
+            rows, is_all = self._spool.waiting(trace_id, after, _MAX_SPANS, _MAX_BYTES)
             if not rows:
                 break
             after = rows[-1].id
@@ -219,7 +219,7 @@ class Assembler:
             blocked += len(rows) - len(ready)
             if ready:
                 self._translate(ready, trace, has_logs, look, skipped)
-                if len(look.settled) >= _MOST_SPANS or look.size > _MOST_BYTES:
+                if len(look.settled) >= _MAX_SPANS or look.size > _MAX_BYTES:
                     look.due = now  # the rest in a transaction of its own
                     self._stops[trace_id] = _Stop(last, after, blocked)
                     return look
@@ -263,7 +263,7 @@ class Assembler:
         tenant = self._tenant(key_name)
         if tenant.is_new(trace.trace_id) and has_logs:
             # Logged before a restart: whatever else tells of the same calls is not logged again.
-            logged = self._spool.logged(trace.trace_id, _MOST_AROUND)
+            logged = self._spool.logged(trace.trace_id, _MAX_AROUND)
             tenant.translator.remember(
                 self._readable(row for row in logged if self._origin(row).key_name == key_name)
             )
@@ -275,7 +275,7 @@ class Assembler:
         around = trace.ancestors_of(ready)
         if any(not span.status.is_ok for span in spans):
             # Which HTTP status a failed call had, the span of its request may know alone.
-            around += self._spool.requests(trace.trace_id, _MOST_AROUND)
+            around += self._spool.requests(trace.trace_id, _MAX_AROUND)
         records = tenant.translator.records(spans, self._readable(around))
         skipped.update(records.skipped)
         arrived = {
@@ -307,7 +307,7 @@ class Assembler:
     def _origin(self, row: Row) -> Origin:
         origin = self._origins.get(row.origin)
         if origin is None:
-            if len(self._origins) >= _MOST_ORIGINS:
+            if len(self._origins) >= _MAX_ORIGINS:
                 self._origins.clear()
             origin = self._origins[row.origin] = origin_of(row.origin)
         return origin
@@ -318,10 +318,10 @@ class Assembler:
 
     def forget(self, before: float) -> int:
         """Forget some traces in which nothing waits; see :meth:`.Spool.forget`."""
-        return self._spool.forget(before, _MOST_SPANS)
+        return self._spool.forget(before, _MAX_SPANS)
 
     def seconds_until_due(self, now: float) -> float | None:
-        """Give how long nothing is to do, 0 for none; None where nothing waits at all."""
+        """Return how long nothing is to do, 0 for none; None where nothing waits at all."""
         due = self._spool.next_due()
         return None if due is None else max(due - now, 0.0)
 
@@ -337,7 +337,7 @@ class _Trace:
 
     def note(self, rows: Iterable[Row]) -> None:
         """Take spans that were read anyway."""
-        if len(self._rows) > 20 * _MOST_SPANS:
+        if len(self._rows) > 20 * _MAX_SPANS:
             self._rows.clear()
         self._rows.update((row.span_id, row) for row in rows)
 
@@ -369,7 +369,7 @@ class _Trace:
         return placed
 
     def ancestors_of(self, rows: Iterable[Row]) -> list[Row]:
-        """Give the known ancestors of spans, without these spans themselves."""
+        """Return the known ancestors of spans, without these spans themselves."""
         seen = {row.span_id for row in rows}
         found = []
         for row in rows:

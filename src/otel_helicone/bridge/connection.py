@@ -20,8 +20,8 @@ __all__ = ["Connection"]
 
 # Helicone's servers close idle connections after 5 s.
 _KEEPALIVE: Final = 4.0
-_LONGEST_AT_ONCE: Final = 512 * 1024
-_MOST_ANSWER_BYTES: Final = 64 * 1024
+_MAX_BYTES_AT_ONCE: Final = 512 * 1024
+_MAX_RESPONSE_BYTES: Final = 64 * 1024
 
 
 class Connection:
@@ -61,7 +61,7 @@ class Connection:
             OSError, TimeoutError, aiohttp.ClientError: where there is no answer.
         """
         # A long one goes out in pieces, with the loop free in between.
-        data = post.body if len(post.body) <= _LONGEST_AT_ONCE else io.BytesIO(post.body)
+        data = post.body if len(post.body) <= _MAX_BYTES_AT_ONCE else io.BytesIO(post.body)
         async with self._session.post(
             self._endpoint + post.path,
             data=data,
@@ -69,9 +69,9 @@ class Connection:
             allow_redirects=False,
             proxy=self._proxy,
         ) as response:
-            body = await response.content.read(_MOST_ANSWER_BYTES)
-            while len(body) < _MOST_ANSWER_BYTES and not response.content.at_eof():
-                body += await response.content.read(_MOST_ANSWER_BYTES - len(body))
+            body = await response.content.read(_MAX_RESPONSE_BYTES)
+            while len(body) < _MAX_RESPONSE_BYTES and not response.content.at_eof():
+                body += await response.content.read(_MAX_RESPONSE_BYTES - len(body))
             headers = {name.lower(): value for name, value in response.headers.items()}
             return response.status, headers, body
 

@@ -19,7 +19,7 @@ ENCODINGS: Final = frozenset({"", "identity", "gzip", "deflate", "zstd"})
 
 
 # Each copies what follows it, so that very many small ones would take hours. A Collector sends one.
-_MOST_STREAMS: Final = 100
+_MAX_STREAMS: Final = 100
 
 
 class BadCompression(ValueError):
@@ -68,7 +68,7 @@ def decompress(body: bytes, encoding: str, most: int) -> bytes:
 def _all_streams(body: bytes, make: Callable[[], _Decompressor], most: int) -> bytes:
     parts: list[bytes] = []
     left = most
-    for _ in range(_MOST_STREAMS):
+    for _ in range(_MAX_STREAMS):
         if not body:
             return b"".join(parts)
         stream = make()

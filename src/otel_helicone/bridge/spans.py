@@ -285,7 +285,7 @@ def _attributes(attributes: Iterable[KeyValue]) -> dict[str, Any]:
 
 
 def _value(value: AnyValue) -> Any:
-    """Give a value as the SDK has it: maps, which it has no place for, as JSON."""
+    """Return a value as the SDK has it: maps, which it has no place for, as JSON."""
     kind = value.WhichOneof("value")
     if kind is None:
         return None

@@ -55,7 +55,7 @@ class StoredRequest:
 
 
 def fingerprint(path: Path) -> str:
-    """Give what tells a file from another one of the same name: its path and how it begins.
+    """Return what tells a file from another one of the same name: its path and how it begins.
 
     Raises:
         FileError: where it can't be read.
@@ -69,7 +69,7 @@ def fingerprint(path: Path) -> str:
 
 
 def requests_in(path: Path, position: int = 0) -> Iterator[StoredRequest]:
-    """Give the requests in a file.
+    """Return the requests in a file.
 
     Args:
         path: the file.

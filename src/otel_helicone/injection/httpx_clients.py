@@ -24,6 +24,8 @@ from otel_helicone.injection.routing import take_detour
 from otel_helicone.primitives.log_once import warn_once
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
     from otel_helicone.injection.http_types import Request, Response
 
 __all__ = ["install"]
@@ -72,10 +74,7 @@ def _sending(send: Method) -> Method:
         finally:
             if detour is not None:
                 detour.end()
-        if span is not None:
-            note_answer(response, span)
-        else:
-            notice_call_elsewhere(request, response)
+        _look_at(request, response, span)
         return response
 
     return _send_single_request
@@ -98,13 +97,18 @@ def _sending_async(send: Callable[..., Awaitable[Response]]) -> Method:
         finally:
             if detour is not None:
                 detour.end()
-        if span is not None:
-            note_answer(response, span)
-        else:
-            notice_call_elsewhere(request, response)
+        _look_at(request, response, span)
         return response
 
     return _send_single_request
+
+
+def _look_at(request: Request, response: Response, span: Span | None) -> None:
+    """Note an answer of Helicone's on the span of its call, and notice calls that passed it by."""
+    if span is not None:
+        note_answer(response, span)
+    else:
+        notice_call_elsewhere(request, response)
 
 
 def _redirecting(build: Callable[..., Request]) -> Method:
